@@ -1,0 +1,1 @@
+"""Scoring's operations: assessments, whole visits, outcomes, evaluations."""
