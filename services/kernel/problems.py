@@ -4,11 +4,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from inspect import cleandoc
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import orjson
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
+from pydantic_core.core_schema import ErrorType
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
@@ -40,19 +41,8 @@ _CODE_BY_TYPE: Final = {
     "union_tag_not_found": ("required", "The member that tells the kind is required."),
 }
 _FALLBACK: Final = ("TYPE", "The value does not have the documented type.")
-_OWN_CODES: Final = frozenset(
-    {
-        "TYPE",
-        "NOT_INTEGER",
-        "RANGE",
-        "PRECISION",
-        "date",
-        "partial_date",
-        "instant",
-        "blank",
-        "source",
-    }
-)
+_PYDANTICS: Final = frozenset(get_args(ErrorType))
+"""Kinds of error that have their message from pydantic, which may show the value."""
 
 
 def problem_code(refusal: type[Refusal]) -> str:
@@ -259,9 +249,9 @@ def _is_long_enough(error: Mapping[str, Any]) -> bool:
 
 
 def _code(kind: str, message: str) -> tuple[str, str]:
-    if kind in _OWN_CODES:
-        return kind, message
-    return _CODE_BY_TYPE.get(kind, _FALLBACK)
+    if kind in _PYDANTICS:
+        return _CODE_BY_TYPE.get(kind, _FALLBACK)
+    return kind, message
 
 
 _NOT_MEMBERS: Final = re.compile(r"^(function-|tagged-union|is-instance|constrained|lax-or)|\[")

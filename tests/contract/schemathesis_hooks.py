@@ -86,9 +86,19 @@ def is_meant(error: dict[str, str]) -> bool:
     return code in MEANT or error.get("pointer", "").startswith(SETTINGS)
 
 
+def has_refused_row(response: Any) -> bool:
+    """Tell whether a bulk request was answered with the problem of one of its rows."""
+    [kind] = response.headers["content-type"]
+    is_list = kind == "application/json"
+    rows = response.json() if is_list else map(json.loads, filter(None, response.text.split("\n")))
+    return any("problem" in row for row in rows)
+
+
 @schemathesis.hook
-def filter_failure(_context: Any, failure: Any, _case: Any, response: Any) -> bool:
-    """Pass over a refusal all of whose faults are meant."""
+def filter_failure(_context: Any, failure: Any, case: Any, response: Any) -> bool:
+    """Pass over a refusal all of whose faults are meant, and over rows refused one by one."""
+    if failure.code == "ST201" and case.operation.path.endswith("/bulk"):
+        return not has_refused_row(response)
     if failure.code != "ST202" or response.status_code != UNPROCESSABLE:
         return True
     errors = response.json().get("errors", [])

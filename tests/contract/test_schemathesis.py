@@ -2,7 +2,7 @@
 
 Usually: the examples, 20 requests made up for each operation, and sequences of operations that
 follow from links. `.ci/run` tries more: CONTRACT_EXAMPLES requests an operation, CONTRACT_PHASES
-with the coverage of every schema, CONTRACT_SECONDS at most.
+with the coverage of every schema.
 """
 
 import asyncio
@@ -22,7 +22,6 @@ from tests.whole_system import STUDY, WholeSystem, token
 
 EXAMPLES: Final = int(os.environ.get("CONTRACT_EXAMPLES", "20"))
 PHASES: Final = os.environ.get("CONTRACT_PHASES", "examples,fuzzing,stateful")
-SECONDS: Final = os.environ.get("CONTRACT_SECONDS")
 USUAL: Final = Path(__file__).with_name("schemathesis.toml")
 KNOWN_PARTICIPANT: Final = 0.9
 """How often a path names a record that is there; the rest names none."""
@@ -67,7 +66,6 @@ async def test_no_check_of_schemathesis_fails(system: WholeSystem, tmp_path: Pat
         *("--config-file", config, "run", ROOT / "openapi" / "gateway.json"),
         *("--url", system.url, "--checks", "all", "--max-examples", str(EXAMPLES)),
         *("--phases", PHASES),
-        *(("--max-time", SECONDS) if SECONDS else ()),
         "--no-color",
         cwd=ROOT,
         env={

@@ -63,6 +63,15 @@ async def test_a_year_is_an_onset(safety: Safety) -> None:
     assert taken["onset"] == "2021"
 
 
+async def test_an_end_before_the_onset_is_refused_by_name(safety: Safety) -> None:
+    path = f"/participants/{await safety.participant()}/adverse-events"
+    body = adverse_event(onset="2021-10-20", end="2021-10-19")
+    answer = await safety.post(path, body)
+    assert answer.status_code == 422
+    [fault] = answer.json()["errors"]
+    assert (fault["pointer"], fault["code"]) == ("/end", "end_before_onset")
+
+
 async def test_statements_of_an_edc_are_unattested(safety: Safety) -> None:
     taken = await safety.report(await safety.participant())
     assert taken["unattested"] == ["investigator_causality", "seriousness"]
