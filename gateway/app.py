@@ -21,7 +21,12 @@ from gateway.trail import trail
 from gateway.verification import verification
 from gateway.visits import visits
 from services.kernel.access import TokenVerifier
-from services.kernel.application import NO_TELEMETRY, add_routes, refuse_as_problems
+from services.kernel.application import (
+    NO_TELEMETRY,
+    Application,
+    add_routes,
+    refuse_as_problems,
+)
 from services.kernel.documents import described
 from services.kernel.surfaces import SUBJECTS
 from services.kernel.telemetry import Metrics, Observed, configure_logging
@@ -40,7 +45,7 @@ def create_app() -> FastAPI:
     settings = GatewaySettings()
     configure_logging(settings.log_level)
     metrics = Metrics()
-    app = FastAPI(
+    app = Application(
         title="Trial events",
         summary="A REST system that clinical trials run on.",
         description=_DESCRIPTION,

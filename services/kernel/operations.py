@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -19,6 +19,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
 
 from services.kernel.access import (
     AmbiguousCredentials,
@@ -114,9 +115,19 @@ class ExactRequest(Request):
 class GuardedRoute(APIRoute):
     """A route that checks who calls before it reads what they say."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Wrap the framework's handler in the contract's order of checks."""
-        handle = super().get_route_handler()
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._answer = self._guarded()
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; what is wrong with the method is left to the framework."""
+        if scope["method"] not in (self.methods or ()):
+            await super().handle(scope, receive, send)
+            return
+        response = await self._answer(ExactRequest(scope, receive))
+        await response(scope, receive, send)
+
+    def _guarded(self) -> Callable[[ExactRequest], Coroutine[Any, Any, Response]]:
         rules: dict[str, Any] = self.openapi_extra or {}
         roles = frozenset(rules.get("x-roles", ()))
         takes_version = rules.get("x-version", "")
@@ -124,8 +135,9 @@ class GuardedRoute(APIRoute):
         takes_body = self.body_field is not None or is_bulk
         bind = short_way(self, _current_call)
         operation: Operation = self.endpoint
+        long_way = super().get_route_handler()
 
-        async def guarded(request: Request) -> Response:
+        async def guarded(request: ExactRequest) -> Response:
             caller = await _admit(request, roles)
             try:
                 return await settled(request, caller)
@@ -134,21 +146,34 @@ class GuardedRoute(APIRoute):
                     await _hide_from_strangers(request, caller, roles)
                 raise
 
-        async def settled(request: Request, caller: Caller) -> Response:
-            request.state.raw, request.state.parsed = b"", None
+        async def settled(request: ExactRequest, caller: Caller) -> Response:
+            state = request.state
+            state.raw, state.parsed = b"", None
             key_text = _key_text(request) if request.method in {"POST", "PUT"} else None
             version = _version(request, takes_version) if takes_version else None
-            exact = ExactRequest(request.scope, request.receive)
             if takes_body:
-                await _read_body(exact, is_bulk=is_bulk)
-            exact.state.call = _call(exact, caller, roles, key_text, version)
-            bound = None if bind is None else bind(exact)
-            answer = await handle(exact) if bound is None else await operation(**bound)
+                await _read_body(request, is_bulk=is_bulk)
+            state.call = _call(request, caller, roles, key_text, version)
+            bound = None if bind is None else bind(request)
+            if bound is None:
+                answer = await _by_framework(request, long_way)
+            else:
+                answer = await operation(**bound)
             if request.method == "GET":
-                note_read(exact, answer)
+                note_read(request, answer)
             return answer
 
         return guarded
+
+
+async def _by_framework(
+    request: Request, handle: Callable[[Request], Coroutine[Any, Any, Response]]
+) -> Response:
+    async with AsyncExitStack() as stack:
+        # Where the framework keeps what dependencies open, under the names that it looks for.
+        request.scope["fastapi_inner_astack"] = stack
+        request.scope["fastapi_function_astack"] = stack
+        return await handle(request)
 
 
 def router(**settings: Any) -> APIRouter:

@@ -96,14 +96,15 @@ class Unit:
     key: Key | None = None
     is_atomic: bool = True
     is_rehearsal: bool = False
+    streams: set[UUID] = field(init=False)
+    """All streams that the unit's commands read and lock."""
     done: asyncio.Future[Answer] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
 
-    @property
-    def streams(self) -> set[UUID]:
-        """All streams that the unit's commands read and lock."""
-        return {stream for command in self.commands for stream in command.streams}
+    def __post_init__(self) -> None:
+        """Gather the commands' streams."""
+        self.streams = {stream for command in self.commands for stream in command.streams}
 
 
 def answer_record(
