@@ -30,18 +30,13 @@ from gateway.visits import (
 )
 from services.kernel.appending import fingerprint
 from services.kernel.bodies import Written
+from services.kernel.calls import Call, CallDep, IdempotencyKey
 from services.kernel.exact_json import canonical_json, parse_json
 from services.kernel.lines import Lines, TooManyRows, read_lines
-from services.kernel.operations import (
-    NDJSON,
-    Call,
-    CallDep,
-    IdempotencyKey,
-    may,
-    parse_participant,
-    router,
-)
+from services.kernel.operations import may, router
+from services.kernel.paths import parse_participant
 from services.kernel.problems import InternalFault, problem_document, request_id_of
+from services.kernel.receiving import NDJSON
 from services.kernel.refusals import Fault, Refusal
 from services.kernel.telemetry import frames
 from services.kernel.units import KeyReused

@@ -9,7 +9,8 @@ from fastapi import FastAPI
 from gateway.bulk_visits import VISIT_ROW
 from gateway.routing import DOCUMENTS, operations_of
 from gateway.visit_parts import ENDPOINT_BY_SERVICE, MEMBERS_BY_SERVICE
-from services.kernel.documents import JSON, document
+from services.kernel.components import JSON
+from services.kernel.documents import document
 from services.kernel.problems import MEDIA_TYPE, PROBLEM_PAGES
 
 EXAMPLES: Final = DOCUMENTS / "examples"

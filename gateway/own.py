@@ -11,8 +11,9 @@ from starlette.responses import PlainTextResponse, Response
 from gateway.forwarding import SERVICES, Forwarder, ServiceDown
 from gateway.numbers import numbers_of_all
 from services.kernel.access import ROLES, Role, TokenVerifier
+from services.kernel.calls import CallDep
 from services.kernel.exact_json import canonical_json
-from services.kernel.operations import CallDep, may, open_router, router
+from services.kernel.operations import may, open_router, router
 from services.kernel.refusals import NotFound
 
 health = open_router(tags=["health"])

@@ -9,7 +9,9 @@ from starlette.responses import Response
 from gateway.forwarding import SERVICES, Forwarder, Reply, ServiceDown, headers_of, json_bytes
 from gateway.merging import LongCursor, merged_page
 from services.kernel.bodies import Page
-from services.kernel.operations import CallDep, IdempotencyKey, may, parse_id, router
+from services.kernel.calls import CallDep, IdempotencyKey
+from services.kernel.operations import may, router
+from services.kernel.paths import parse_id
 from services.kernel.query_routes import (
     ANSWERERS,
     READERS,

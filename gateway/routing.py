@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from gateway.forwarding import SERVICES, Forwarder
 from services.kernel.access import NotPermitted, TokenVerifier, require_study
-from services.kernel.operations import LARGEST_BODY, LARGEST_BULK, read_bytes
+from services.kernel.receiving import LARGEST_BODY, LARGEST_BULK, read_bytes
 
 DOCUMENTS: Final = Path(__file__).resolve().parent.parent / "openapi"
 _OWN: Final = ("/health/", "/metrics")

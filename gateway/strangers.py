@@ -5,7 +5,7 @@ from urllib.parse import quote
 from starlette.requests import Request
 
 from gateway.forwarding import Forwarder, headers_of
-from services.kernel.operations import Call
+from services.kernel.calls import Call
 from services.kernel.refusals import NotFound
 
 _NOT_FOUND = 404

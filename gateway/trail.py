@@ -16,9 +16,11 @@ from gateway.forwarding import SERVICES, Forwarder, Stream
 from gateway.merging import LongCursor, merged_page
 from services.kernel.audit import AuditFilter
 from services.kernel.bodies import Page
+from services.kernel.calls import CallDep
 from services.kernel.csv_lists import CSV, csv_cell
-from services.kernel.operations import NDJSON, CallDep, may, router
+from services.kernel.operations import may, router
 from services.kernel.reads import ReadFilter
+from services.kernel.receiving import NDJSON
 from services.kernel.values import Instant
 
 trail = router(prefix="/v1/studies/{study}", tags=["audit"])

@@ -19,8 +19,9 @@ from gateway.checkpoints import (
 )
 from gateway.forwarding import SERVICES, Forwarder, Reply
 from gateway.tree import inclusion_path, tree_hash
+from services.kernel.calls import CallDep
 from services.kernel.exact_json import canonical_json, stamp
-from services.kernel.operations import CallDep, may, router
+from services.kernel.operations import may, router
 from services.kernel.refusals import Conflict, NotFound
 from services.kernel.tables import STUDY_STREAM
 from services.kernel.values import Instant

@@ -21,8 +21,9 @@ from gateway.visit_parts import Said, Visit
 from services.kernel.access import Role
 from services.kernel.appending import fingerprint
 from services.kernel.bodies import DocumentedAs, RecordBody, SettledQueries, Warned, Written
+from services.kernel.calls import CallDep, IdempotencyKey
 from services.kernel.exact_json import canonical_json
-from services.kernel.operations import CallDep, IdempotencyKey, may, router
+from services.kernel.operations import may, router
 from services.kernel.problems import (
     MEDIA_TYPE,
     InvalidRequest,

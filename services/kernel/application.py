@@ -23,11 +23,11 @@ from services.kernel import surfaces
 from services.kernel.access import Role, TokenVerifier
 from services.kernel.appending import Columns
 from services.kernel.audit_routes import audit_routes
+from services.kernel.calls import Find
 from services.kernel.database import Database
 from services.kernel.documents import described, document
 from services.kernel.feed import FeedNews
 from services.kernel.following import Followers, Source
-from services.kernel.operations import Find
 from services.kernel.problems import (
     from_http_exception,
     from_validation,

@@ -11,12 +11,14 @@ from sqlalchemy import MetaData
 from starlette.responses import Response, StreamingResponse
 
 from services.kernel.audit import AuditFilter, audit_item, export_trail, read_trail
+from services.kernel.calls import Call, CallDep
 from services.kernel.chains import Broken, Head, read_chain_part, read_heads, verify_chains
 from services.kernel.events import event_header
 from services.kernel.exact_json import canonical_json, stamp
-from services.kernel.operations import NDJSON, Call, CallDep, may, router
+from services.kernel.operations import may, router
 from services.kernel.paging import page_response, read_cursor, write_cursor
 from services.kernel.reads import ReadQuery, list_reads, read_item
+from services.kernel.receiving import NDJSON
 from services.kernel.refusals import NotFound
 
 audit_routes = router(prefix="/v1/studies/{study}/audit", tags=["audit"])

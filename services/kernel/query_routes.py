@@ -11,10 +11,11 @@ from starlette.responses import Response
 
 from services.kernel.access import NotPermitted, Role
 from services.kernel.bodies import ClosedBody, StoredView
+from services.kernel.calls import Call, CallDep, IdempotencyKey
 from services.kernel.database import Connection
 from services.kernel.decisions import Stored
 from services.kernel.exact_json import canonical_json, parse_json, stamp
-from services.kernel.operations import Call, CallDep, IdempotencyKey, may, parse_id, router
+from services.kernel.operations import may, router
 from services.kernel.paging import (
     USUAL_LIMIT,
     After,
@@ -23,6 +24,7 @@ from services.kernel.paging import (
     read_cursor,
     write_cursor,
 )
+from services.kernel.paths import parse_id
 from services.kernel.queries import (
     ANSWER,
     AnswerQuery,

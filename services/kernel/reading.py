@@ -10,11 +10,14 @@ from starlette.responses import Response
 
 from services.kernel.access import Role
 from services.kernel.bodies import Page
+from services.kernel.calls import Call, CallDep
 from services.kernel.decisions import Resource, Stored
-from services.kernel.operations import Call, CallDep, may, parse_id, read_response
+from services.kernel.operations import may
 from services.kernel.paging import USUAL_LIMIT, After, Limit, page_response, read_cursor
+from services.kernel.paths import parse_id
 from services.kernel.records import AsOf, list_page, past_moment, read_record, read_versions
 from services.kernel.refusals import NotFound
+from services.kernel.responses import read_response
 
 FindParticipant = Callable[[Request, Call, str], Awaitable[UUID]]
 """Returns the id of a participant in a path; raises NotFound for one the caller may not see."""

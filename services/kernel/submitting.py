@@ -8,11 +8,13 @@ from fastapi import Request
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
+from services.kernel.calls import Call
 from services.kernel.facts import KnownParticipant, find_participant
 from services.kernel.following import Followers
-from services.kernel.operations import Call, answer_response, parse_participant
+from services.kernel.paths import parse_participant
 from services.kernel.queries import Asker
 from services.kernel.refusals import Conflict, NotFound
+from services.kernel.responses import answer_response
 from services.kernel.units import Answer, Decide, Load, Outcome, Render, Unit, answer_record
 from services.kernel.writing import Writer
 

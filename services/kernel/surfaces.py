@@ -7,9 +7,10 @@ import asyncpg
 from fastapi import Query, Request
 from starlette.responses import PlainTextResponse, Response
 
+from services.kernel.calls import CallDep
 from services.kernel.exact_json import canonical_json
 from services.kernel.feed import read_feed_page
-from services.kernel.operations import CallDep, may, open_router, router
+from services.kernel.operations import may, open_router, router
 from services.kernel.refusals import Refusal
 
 LONGEST_WAIT_SECONDS: Final = 25

@@ -11,10 +11,12 @@ from sqlalchemy import CheckConstraint, MetaData
 from starlette.responses import Response
 
 from services.kernel.bodies import ClosedBody, RecordBody, StoredView
+from services.kernel.calls import CallDep, IdempotencyKey
 from services.kernel.database import Connection
 from services.kernel.decisions import Change, Decision, Resource
 from services.kernel.exact_json import canonical_json
-from services.kernel.operations import CallDep, IdempotencyKey, may, parse_id, router
+from services.kernel.operations import may, router
+from services.kernel.paths import parse_id
 from services.kernel.reading import add_reads
 from services.kernel.records import standing_records
 from services.kernel.refusals import Conflict

@@ -12,8 +12,8 @@ from starlette.types import Receive, Scope, Send
 
 from services.kernel import connections
 from services.kernel.connections import HttpConnection
-from services.kernel.operations import LARGEST_BODY
 from services.kernel.problems import MEDIA_TYPE
+from services.kernel.receiving import LARGEST_BODY
 
 LARGE_ANSWER: Final = b"x" * 8_000_000
 

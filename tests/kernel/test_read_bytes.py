@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from services.kernel import operations
-from services.kernel.operations import read_bytes
+from services.kernel import receiving
 from services.kernel.problems import BadRequest, TooLarge, TooSlow, problem_response
+from services.kernel.receiving import read_bytes
 
 
 def request(messages: Iterable[dict[str, Any]], *headers: tuple[bytes, bytes]) -> Request:
@@ -46,7 +46,7 @@ async def test_what_comes_is_counted_whatever_was_announced(announced: bytes) ->
 
 
 async def test_a_body_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operations, "LONGEST_BODY_SECONDS", 0.05)
+    monkeypatch.setattr(receiving, "LONGEST_BODY_SECONDS", 0.05)
     with pytest.raises(TooSlow) as refused:
         await read_bytes(request([part(b"ab")]), 5)
     assert problem_response(refused.value, "an-id-of-it").headers["connection"] == "close"

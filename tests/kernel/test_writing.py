@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from services.kernel.exact_json import parse_json
-from services.kernel.operations import LARGEST_BODY
+from services.kernel.receiving import LARGEST_BODY
 from tests.kernel.scratch import BROKEN, REFUSED
 from tests.kernel.scratch_calls import Scratch, run
 

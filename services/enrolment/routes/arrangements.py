@@ -13,11 +13,13 @@ from services.enrolment.domain.schedule import scheduled_visit_id
 from services.enrolment.facts import load_files
 from services.enrolment.routes.finding import STAFF, WRITERS, own_id, read_file, study_of
 from services.kernel.bodies import ClosedBody, Page, StoredView
+from services.kernel.calls import Call, CallDep, IdempotencyKey
 from services.kernel.decisions import Stored
-from services.kernel.operations import Call, CallDep, IdempotencyKey, may, read_response, router
+from services.kernel.operations import may, router
 from services.kernel.reading import versions_response
 from services.kernel.records import AsOf, past_moment
 from services.kernel.refusals import NotFound
+from services.kernel.responses import read_response
 from services.kernel.submitting import new_id, submit
 from services.kernel.values import CalendarDate, Reason
 from services.protocol.study import Study

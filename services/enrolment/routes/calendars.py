@@ -26,20 +26,12 @@ from services.enrolment.routes.finding import (
     study_of,
     today_at,
 )
+from services.kernel.calls import Call, CallDep, IdempotencyKey
 from services.kernel.exact_json import canonical_json
-from services.kernel.operations import (
-    Call,
-    CallDep,
-    IdempotencyKey,
-    documented,
-    may,
-    open_router,
-    read_response,
-    router,
-    weak_tag,
-)
+from services.kernel.operations import documented, may, open_router, router
 from services.kernel.problems import Unavailable
 from services.kernel.refusals import NotFound
+from services.kernel.responses import read_response, weak_tag
 from services.kernel.submitting import submit
 from services.kernel.units import Answer, Outcome
 from services.kernel.values import Instant

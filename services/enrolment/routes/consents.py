@@ -22,7 +22,9 @@ from services.enrolment.domain.participant_file import CONSENT
 from services.enrolment.facts import load_files
 from services.enrolment.routes.finding import BY_HAND, CLINICAL, own_id, study_of
 from services.kernel.bodies import ClosedBody, RecordBody, RetractionBody, StoredView
-from services.kernel.operations import CallDep, IdempotencyKey, may, parse_id, router
+from services.kernel.calls import CallDep, IdempotencyKey
+from services.kernel.operations import may, router
+from services.kernel.paths import parse_id
 from services.kernel.reading import add_reads
 from services.kernel.standing import RecordRetracted, SourceAlreadyUsed
 from services.kernel.submitting import new_id, submit

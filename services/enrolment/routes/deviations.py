@@ -21,9 +21,10 @@ from services.enrolment.facts import gather, load_files, read_judged_files
 from services.enrolment.routes.eligibility import catch_up
 from services.enrolment.routes.finding import BY_HAND, CLINICAL, own_id, study_of
 from services.kernel.bodies import ClosedBody, Page, StoredView
+from services.kernel.calls import CallDep, IdempotencyKey
 from services.kernel.database import Connection
 from services.kernel.exact_json import canonical_json
-from services.kernel.operations import CallDep, IdempotencyKey, may, parse_id, router
+from services.kernel.operations import may, router
 from services.kernel.paging import (
     USUAL_LIMIT,
     After,
@@ -31,6 +32,7 @@ from services.kernel.paging import (
     page_response,
     read_cursor,
 )
+from services.kernel.paths import parse_id
 from services.kernel.reading import add_reads
 from services.kernel.records import AsOf, list_page, past_moment
 from services.kernel.refusals import NotAllowed, NotFound

@@ -17,20 +17,14 @@ from services.enrolment.facts import FOLLOWED, gather, load_files, read_judged_f
 from services.enrolment.routes.explained import EligibilityView, eligibility_view
 from services.enrolment.routes.finding import CLINICAL, own_id, study_of
 from services.kernel.bodies import RecordBody, StoredView
+from services.kernel.calls import Call, CallDep, IdempotencyKey
 from services.kernel.exact_json import canonical_json
 from services.kernel.following import Behind, Followers
-from services.kernel.operations import (
-    Call,
-    CallDep,
-    IdempotencyKey,
-    may,
-    read_response,
-    router,
-    weak_tag,
-)
+from services.kernel.operations import may, router
 from services.kernel.reading import add_reads
 from services.kernel.records import AsOf, past_moment
 from services.kernel.refusals import NotFound
+from services.kernel.responses import read_response, weak_tag
 from services.kernel.standing import SourceAlreadyUsed
 from services.kernel.submitting import new_id, submit
 from services.kernel.values import Code, Instant, Reason

@@ -26,8 +26,9 @@ from services.enrolment.domain.visit_timing import (
 )
 from services.enrolment.routes.explained import EligibilityAnswer, eligibility_view
 from services.enrolment.routes.finding import STAFF, study_of
+from services.kernel.calls import CallDep
 from services.kernel.exact_json import canonical_json
-from services.kernel.operations import CallDep, may, router
+from services.kernel.operations import may, router
 from services.protocol.evaluating import Question
 
 evaluations = router(prefix="/v1/studies/{study}/evaluations", tags=["evaluations"])

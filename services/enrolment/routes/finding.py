@@ -14,8 +14,9 @@ from services.enrolment.domain.participant_file import (
 )
 from services.enrolment.domain.participants import NotEnrolled
 from services.kernel.access import Role
+from services.kernel.calls import Call
 from services.kernel.database import Connection
-from services.kernel.operations import Call, parse_participant
+from services.kernel.paths import parse_participant
 from services.kernel.records import files_of_participants
 from services.kernel.refusals import NotFound
 from services.protocol.participation import NoConsentInForce, ParticipationEnded

@@ -18,8 +18,9 @@ from services.enrolment.domain.participant_file import (
     names_of,
 )
 from services.enrolment.routes.finding import STAFF, study_of, today_at
+from services.kernel.calls import CallDep
 from services.kernel.exact_json import canonical_json
-from services.kernel.operations import CallDep, may, router
+from services.kernel.operations import may, router
 from services.kernel.paging import LARGEST_LIMIT
 from services.kernel.records import AsOf, files_of_participants, list_page, past_moment
 from services.kernel.values import CalendarDate

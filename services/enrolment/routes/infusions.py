@@ -32,7 +32,9 @@ from services.enrolment.routes.finding import (
     study_of,
 )
 from services.kernel.bodies import RecordBody, RetractionBody, StoredView, Warned
-from services.kernel.operations import CallDep, IdempotencyKey, may, parse_id, router
+from services.kernel.calls import CallDep, IdempotencyKey
+from services.kernel.operations import may, router
+from services.kernel.paths import parse_id
 from services.kernel.reading import add_reads
 from services.kernel.standing import RecordRetracted, SourceAlreadyUsed
 from services.kernel.submitting import new_id, submit

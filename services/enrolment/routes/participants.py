@@ -31,16 +31,10 @@ from services.enrolment.domain.registering import (
 from services.enrolment.facts import find_registered, load_files
 from services.enrolment.routes.finding import BY_HAND, STAFF, own_id, study_of, today_at
 from services.kernel.bodies import Page, RecordBody, StoredView
+from services.kernel.calls import Call, CallDep, IdempotencyKey
 from services.kernel.decisions import Stored
 from services.kernel.exact_json import canonical_json, parse_json
-from services.kernel.operations import (
-    Call,
-    CallDep,
-    IdempotencyKey,
-    may,
-    read_response,
-    router,
-)
+from services.kernel.operations import may, router
 from services.kernel.paging import USUAL_LIMIT, After, Limit, page_response, read_cursor
 from services.kernel.records import (
     AsOf,
@@ -51,6 +45,7 @@ from services.kernel.records import (
     read_versions,
 )
 from services.kernel.refusals import NotAllowed
+from services.kernel.responses import read_response
 from services.kernel.standing import SourceAlreadyUsed
 from services.kernel.submitting import new_id, submit
 from services.kernel.values import CalendarDate, Code, Instant

@@ -9,9 +9,10 @@ from starlette.responses import Response
 
 from services.enrolment.routes.finding import WRITERS
 from services.kernel.bodies import ClosedBody
+from services.kernel.calls import Call, CallDep
 from services.kernel.database import Connection
 from services.kernel.exact_json import canonical_json
-from services.kernel.operations import Call, CallDep, may, router
+from services.kernel.operations import may, router
 from services.kernel.refusals import NotFound
 
 receipts = router(prefix="/v1/studies/{study}", tags=["receipts"])

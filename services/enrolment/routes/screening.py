@@ -25,18 +25,13 @@ from services.enrolment.domain.screening import (
 from services.enrolment.facts import load_files
 from services.enrolment.routes.finding import BY_HAND, CLINICAL, own_id, read_file, study_of
 from services.kernel.bodies import Page, RecordBody, StoredView
+from services.kernel.calls import Call, CallDep, IdempotencyKey
 from services.kernel.decisions import Stored
-from services.kernel.operations import (
-    Call,
-    CallDep,
-    IdempotencyKey,
-    may,
-    read_response,
-    router,
-)
+from services.kernel.operations import may, router
 from services.kernel.reading import versions_response
 from services.kernel.records import AsOf, past_moment
 from services.kernel.refusals import NotFound
+from services.kernel.responses import read_response
 from services.kernel.standing import SourceAlreadyUsed
 from services.kernel.submitting import new_id, submit
 from services.kernel.values import CalendarDate, Flag, Instant, Reason

@@ -30,18 +30,14 @@ from services.enrolment.routes.finding import (
     today_at,
 )
 from services.kernel.bodies import Page, RecordBody, StoredView
+from services.kernel.calls import CallDep, IdempotencyKey
 from services.kernel.exact_json import canonical_json
-from services.kernel.operations import (
-    CallDep,
-    IdempotencyKey,
-    may,
-    parse_id,
-    read_response,
-    router,
-)
+from services.kernel.operations import may, router
 from services.kernel.paging import USUAL_LIMIT, After, Limit, page_response, read_cursor
+from services.kernel.paths import parse_id
 from services.kernel.reading import versions_response
 from services.kernel.records import AsOf, list_page, past_moment, read_record
+from services.kernel.responses import read_response
 from services.kernel.standing import SourceAlreadyUsed
 from services.kernel.submitting import new_id, submit
 from services.kernel.values import CalendarDate, Reason

@@ -15,19 +15,14 @@ from services.enrolment.facts import load_files
 from services.enrolment.routes.finding import STAFF, study_of
 from services.kernel.access import Role
 from services.kernel.bodies import ClosedBody, Page, StoredView
+from services.kernel.calls import Call, CallDep, IdempotencyKey
 from services.kernel.exact_json import canonical_json
-from services.kernel.operations import (
-    Call,
-    CallDep,
-    IdempotencyKey,
-    may,
-    read_response,
-    router,
-)
+from services.kernel.operations import may, router
 from services.kernel.paging import page_response
 from services.kernel.reading import versions_response
 from services.kernel.records import files_of_participants
 from services.kernel.refusals import NotFound
+from services.kernel.responses import read_response
 from services.kernel.submitting import submit
 from services.kernel.tables import STUDY_STREAM
 from services.kernel.values import WHOLE, Code

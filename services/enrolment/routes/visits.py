@@ -39,23 +39,17 @@ from services.enrolment.routes.finding import (
     today_at,
 )
 from services.kernel.bodies import DocumentedAs, Page, RecordBody, StoredView, Warned
+from services.kernel.calls import Call, CallDep, IdempotencyKey
 from services.kernel.decisions import Decision, Stored
 from services.kernel.exact_json import canonical_json
-from services.kernel.operations import (
-    Call,
-    CallDep,
-    IdempotencyKey,
-    may,
-    read_response,
-    router,
-    weak_tag,
-)
+from services.kernel.operations import may, router
 from services.kernel.paging import page_response
 from services.kernel.parts import read_part
 from services.kernel.queries import Asker
 from services.kernel.reading import versions_response
 from services.kernel.records import AsOf, past_moment
 from services.kernel.refusals import Fault, Impossible, NotFound
+from services.kernel.responses import read_response, weak_tag
 from services.kernel.standing import SourceAlreadyUsed
 from services.kernel.submitting import new_id, submit
 from services.kernel.units import Answer, Outcome

@@ -10,10 +10,12 @@ from starlette.responses import Response
 
 from services.kernel.access import NotPermitted
 from services.kernel.bodies import Page, RetractionBody, StoredView, Warned
+from services.kernel.calls import Call, CallDep, IdempotencyKey
 from services.kernel.decisions import Stored
 from services.kernel.exact_json import canonical_json
-from services.kernel.operations import Call, CallDep, IdempotencyKey, may, parse_id, router
+from services.kernel.operations import may, router
 from services.kernel.paging import USUAL_LIMIT, After, Limit, page_response, read_cursor
+from services.kernel.paths import parse_id
 from services.kernel.reading import add_reads
 from services.kernel.records import AsOf, past_moment
 from services.kernel.refusals import NotAllowed

@@ -10,20 +10,14 @@ from fastapi import Query, Request
 from starlette.responses import Response
 
 from services.kernel.bodies import ClosedBody, Page, StoredView
+from services.kernel.calls import Call, CallDep, IdempotencyKey
 from services.kernel.exact_json import canonical_json
-from services.kernel.operations import (
-    Call,
-    CallDep,
-    IdempotencyKey,
-    may,
-    parse_id,
-    read_response,
-    router,
-    weak_tag,
-)
+from services.kernel.operations import may, router
 from services.kernel.paging import USUAL_LIMIT, After, Limit, page_response, read_cursor
+from services.kernel.paths import parse_id
 from services.kernel.records import AsOf, past_moment
 from services.kernel.refusals import NotFound
+from services.kernel.responses import read_response, weak_tag
 from services.kernel.submitting import submit
 from services.kernel.units import Answer, Outcome, answer_record
 from services.kernel.values import Code, Instant, Reason

@@ -7,8 +7,9 @@ from pydantic.dataclasses import dataclass
 from starlette.responses import Response
 
 from services.kernel.access import Role
+from services.kernel.calls import Call, CallDep
 from services.kernel.exact_json import canonical_json
-from services.kernel.operations import Call, CallDep, may, router
+from services.kernel.operations import may, router
 from services.protocol.settings import Settings, override_settings
 from services.safety.domain.cases import time_zone_of
 from services.safety.domain.evaluations import (

@@ -9,9 +9,11 @@ from pydantic.dataclasses import dataclass
 from starlette.responses import Response
 
 from services.kernel.bodies import RetractionBody, StoredView, Warned
+from services.kernel.calls import Call, CallDep, IdempotencyKey
 from services.kernel.decisions import Stored
 from services.kernel.exact_json import canonical_json
-from services.kernel.operations import Call, CallDep, IdempotencyKey, may, parse_id, router
+from services.kernel.operations import may, router
+from services.kernel.paths import parse_id
 from services.kernel.reading import add_reads
 from services.kernel.standing import RecordRetracted, SourceAlreadyUsed
 from services.kernel.submitting import known_id, new_id, participant_id, submit

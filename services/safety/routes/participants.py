@@ -8,9 +8,10 @@ from uuid import UUID
 from fastapi import Request
 
 from services.kernel.access import Role
+from services.kernel.calls import Call
 from services.kernel.facts import find_participant
 from services.kernel.following import Behind
-from services.kernel.operations import Call, parse_participant
+from services.kernel.paths import parse_participant
 from services.kernel.refusals import NotFound
 from services.kernel.submitting import known_id, participant_id
 from services.kernel.values import read_instant

@@ -5,8 +5,9 @@ from typing import Annotated
 from fastapi import Query, Request
 from starlette.responses import Response
 
+from services.kernel.calls import Call, CallDep
 from services.kernel.exact_json import canonical_json
-from services.kernel.operations import Call, CallDep, may, router
+from services.kernel.operations import may, router
 from services.kernel.records import AsOf, past_moment
 from services.safety.domain.dossier import Dossier
 from services.safety.domain.incidence import SafetySummary

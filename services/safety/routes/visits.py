@@ -10,8 +10,9 @@ from pydantic.dataclasses import dataclass
 from starlette.responses import Response
 
 from services.kernel.bodies import DocumentedAs
+from services.kernel.calls import Call, CallDep, IdempotencyKey
 from services.kernel.exact_json import canonical_json
-from services.kernel.operations import Call, CallDep, IdempotencyKey, may, router
+from services.kernel.operations import may, router
 from services.kernel.parts import read_part
 from services.kernel.queries import Asker
 from services.kernel.refusals import Fault, NotAllowed

@@ -12,20 +12,15 @@ from starlette.responses import Response
 
 from services.kernel.access import NotPermitted
 from services.kernel.bodies import ClosedBody, Page, RetractionBody, StoredView
+from services.kernel.calls import Call, CallDep, IdempotencyKey
 from services.kernel.database import Connection
 from services.kernel.exact_json import canonical_json, parse_json
-from services.kernel.operations import (
-    Call,
-    CallDep,
-    IdempotencyKey,
-    may,
-    parse_id,
-    read_response,
-    router,
-)
+from services.kernel.operations import may, router
 from services.kernel.paging import USUAL_LIMIT, After, Limit, page_response, read_cursor
+from services.kernel.paths import parse_id
 from services.kernel.records import list_page, read_record, read_versions
 from services.kernel.refusals import Fault, Impossible
+from services.kernel.responses import read_response
 from services.kernel.submitting import new_id, submit
 from services.kernel.tables import STUDY_STREAM
 from services.kernel.units import Answer, Outcome, answer_record

@@ -10,14 +10,10 @@ from starlette.responses import Response
 
 from services.kernel.access import Role
 from services.kernel.bodies import RecordBody, RetractionBody, StoredView, Warned
+from services.kernel.calls import CallDep, IdempotencyKey
 from services.kernel.database import Connection
-from services.kernel.operations import (
-    CallDep,
-    IdempotencyKey,
-    may,
-    parse_id,
-    router,
-)
+from services.kernel.operations import may, router
+from services.kernel.paths import parse_id
 from services.kernel.reading import add_reads
 from services.kernel.records import (
     standing_records,

@@ -7,26 +7,21 @@ from fastapi import FastAPI, Query, Request
 from starlette.responses import Response
 
 from services.kernel.bulk import ROWS_A_TRANSACTION, BulkWriter
-from services.kernel.documents import SCHEMA_REFERENCE
+from services.kernel.calls import Call, CallDep, IdempotencyKey
+from services.kernel.components import SCHEMA_REFERENCE
 from services.kernel.exact_json import canonical_json
 from services.kernel.following import Behind, Followers
 from services.kernel.lines import read_lines
-from services.kernel.operations import (
-    NDJSON,
-    Call,
-    CallDep,
-    IdempotencyKey,
-    answer_response,
-    may,
-    router,
-)
+from services.kernel.operations import may, router
 from services.kernel.problems import (
     MEDIA_TYPE,
     Unavailable,
     problem_document,
     request_id_of,
 )
+from services.kernel.receiving import NDJSON
 from services.kernel.refusals import Conflict
+from services.kernel.responses import answer_response
 from services.kernel.submitting import FACTS_HEADER, OWNER_OF_PARTICIPANTS
 from services.kernel.units import Answer
 from services.scoring.routes.answered import RowAnswer

@@ -10,10 +10,11 @@ from fastapi import Request
 from pydantic import Field, ValidationError
 
 from services.kernel.bulk import Batch
+from services.kernel.calls import Call
 from services.kernel.exact_json import canonical_json, parse_json
 from services.kernel.following import Behind
 from services.kernel.lines import Lines
-from services.kernel.operations import Call, parse_participant
+from services.kernel.paths import parse_participant
 from services.kernel.problems import InvalidRequest, faults_of, problem_document, request_id_of
 from services.kernel.queries import Asker
 from services.kernel.refusals import Conflict, NotFound, Refusal

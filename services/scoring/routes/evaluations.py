@@ -10,8 +10,9 @@ from starlette.responses import Response
 
 from services.kernel.access import Role
 from services.kernel.bodies import DocumentedAs
+from services.kernel.calls import Call, CallDep
 from services.kernel.exact_json import canonical_json
-from services.kernel.operations import Call, CallDep, may, router
+from services.kernel.operations import may, router
 from services.protocol.evaluating import Question
 from services.protocol.settings import Settings
 from services.protocol.study import Study

@@ -9,11 +9,13 @@ from fastapi import Query, Request
 from starlette.responses import Response
 
 from services.kernel.access import Role
+from services.kernel.calls import Call, CallDep
 from services.kernel.csv_lists import CSV, wants_csv, write_csv
 from services.kernel.exact_json import canonical_json
 from services.kernel.facts import KnownParticipant, load_facts
-from services.kernel.operations import Call, CallDep, may, read_response, router
+from services.kernel.operations import may, router
 from services.kernel.records import AsOf, files_of_participants, past_moment
+from services.kernel.responses import read_response
 from services.kernel.submitting import known_participant
 from services.protocol.settings import RelapseDefinition, Settings, Week12Anchor
 from services.protocol.study import Study

@@ -9,9 +9,10 @@ from fastapi import Path, Request
 from starlette.responses import Response
 
 from services.kernel.accepting import preferred
+from services.kernel.calls import Call, CallDep
 from services.kernel.csv_lists import CSV, write_csv
 from services.kernel.exact_json import canonical_json, stamp
-from services.kernel.operations import Call, CallDep, may, router
+from services.kernel.operations import may, router
 from services.kernel.records import AsOf, past_moment
 from services.kernel.refusals import NotFound
 from services.kernel.submitting import known_participant

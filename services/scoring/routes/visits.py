@@ -10,10 +10,11 @@ from pydantic import Field, TypeAdapter
 from starlette.responses import Response
 
 from services.kernel.bodies import DocumentedAs, RecordBody
+from services.kernel.calls import CallDep, IdempotencyKey
 from services.kernel.database import Connection
 from services.kernel.decisions import Decision
 from services.kernel.exact_json import canonical_json, parse_json
-from services.kernel.operations import CallDep, IdempotencyKey, may, router
+from services.kernel.operations import may, router
 from services.kernel.parts import read_part
 from services.kernel.queries import Asker
 from services.kernel.records import standing_records
