@@ -17,6 +17,7 @@ from services.enrolment.routes.flow import flow
 from services.enrolment.routes.infusions import infusions
 from services.enrolment.routes.participants import participants
 from services.enrolment.routes.receipts import receipts
+from services.enrolment.routes.schedules import DrawnSchedules, schedules
 from services.enrolment.routes.screening import screening
 from services.enrolment.routes.statuses import statuses
 from services.enrolment.routes.studies import studies
@@ -39,6 +40,7 @@ ENROLMENT = Service(
         screening,
         eligibility,
         decisions,
+        schedules,
         calendars,
         published,
         visits,
@@ -61,6 +63,7 @@ ENROLMENT = Service(
     },
     follows=FOLLOWED,
     find_participant=own_id,
+    keeps={"drawn_schedules": DrawnSchedules},
     typed={"since": itemgetter("date"), "held_on": itemgetter("date")},
 )
 

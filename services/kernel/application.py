@@ -54,6 +54,7 @@ class Service:
     `subjects`: what the tags of its operations mean.
     `follows`: which kinds of record it keeps of which other service.
     `background`: tasks that run as long as the process.
+    `keeps`: what a process has of its own, by its name in the application's state.
     `find_participant`: finds whom a path means, before a refusal says more of a record.
     `until_known`: codes of warnings that end when the feed tells of the participant;
     `shown_unverified`: who sees before that what such a record asks.
@@ -68,6 +69,7 @@ class Service:
     subjects: Mapping[str, str] = field(default_factory=dict)
     follows: Mapping[str, frozenset[str]] = field(default_factory=dict)
     background: Sequence[Task] = ()
+    keeps: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
     find_participant: Find | None = None
     until_known: frozenset[str] = frozenset()
     shown_unverified: Sequence[Role] = ()
@@ -126,6 +128,8 @@ def build_app(service: Service, studies: Mapping[str, Any], settings: ProcessSet
     app.state.find_participant = service.find_participant
     app.state.verifier = TokenVerifier(settings.issuers)
     app.state.news = FeedNews(database)
+    for name, make in service.keeps.items():
+        setattr(app.state, name, make())
     shared = (surfaces.health, surfaces.guarded, audit_routes, query_routes)
     add_routes(app, *service.routers, *shared)
     refuse_as_problems(app)

@@ -1,7 +1,12 @@
+from datetime import date
 from typing import Any
+from uuid import uuid4
 
+import orjson
 import pytest
 
+from services.enrolment.routes import schedules
+from services.enrolment.routes.finding import Place
 from tests.enrolment.enrolment_calls import (
     Enrolment,
     faults,
@@ -203,3 +208,41 @@ async def test_a_participant_sees_its_own_schedule_only(enrolment: Enrolment, pa
     assert (await enrolment.get(f"{path}/consents", **caller)).status_code == 200
     assert (await enrolment.get(f"/participants/{other}/schedule", **caller)).status_code == 404
     assert (await enrolment.get(f"{path}/infusions", **caller)).status_code == 403
+
+
+async def told(process: Enrolment, path: str) -> tuple[str, dict[str, Any]]:
+    answer = await process.get(f"{path}/schedule")
+    body = {name: value for name, value in answer.json().items() if name != "server_time"}
+    return answer.headers["etag"], body
+
+
+async def test_a_schedule_that_is_kept_is_the_one_that_follows_now(
+    enrolment: Enrolment, twin: Enrolment, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = [await told(enrolment, path)]
+    # The other process writes, so that the first can only learn of it by reading.
+    await twin.made(f"{path}/infusions", infusion(day="2021-09-16"))
+    seen.append(await told(enrolment, path))
+    missed = {"status": "missed", "reason": "travelling"}
+    await twin.made(f"{path}/visits/W2/plan", missed)
+    seen.append(await told(enrolment, path))
+    assert await told(enrolment, path) == seen[-1] == await told(twin, path)
+    assert len({etag for etag, _ in seen}) == 3
+    monkeypatch.setattr(schedules, "today_at", lambda *_: date(2021, 9, 20))
+    earlier = await told(enrolment, path)
+    assert earlier == await told(twin, path)
+    assert earlier != seen[-1]
+
+
+def test_so_many_schedules_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedules, "_MOST_DRAWN", 2)
+    kept, day = schedules.DrawnSchedules(), date(2021, 9, 20)
+    places = [Place(uuid4(), "GDTCM", 7) for _ in range(3)]
+    nothing = orjson.Fragment(b"null")
+    for place in places:
+        drawn = schedules.Drawn(7, day, 'W/"1"', 1, nothing, nothing)
+        kept.keep("NCT03745417", place.participant, drawn)
+    found = [kept.find("NCT03745417", place, day) is not None for place in places]
+    assert found == [False, True, True]
+    assert kept.find("NCT03745417", places[2], date(2021, 9, 21)) is None
+    assert kept.find("OTHER", places[2], day) is None

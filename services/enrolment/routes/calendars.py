@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from secrets import token_urlsafe
 from typing import Annotated, Any, Final, Literal
@@ -16,8 +16,7 @@ from starlette.responses import Response
 from services.enrolment.domain.phone_address import SetAddress, address_id, decide_address
 from services.enrolment.domain.phone_calendar import CalendarEntry, derive_calendar
 from services.enrolment.domain.planning import course_of
-from services.enrolment.domain.schedule import Course, ScheduleEntry, derive_schedule
-from services.enrolment.domain.schedule_versions import count_versions
+from services.enrolment.domain.schedule import Course, derive_schedule
 from services.enrolment.facts import find_calendar, load_files, load_past_files
 from services.enrolment.routes.finding import (
     BY_HAND,
@@ -34,7 +33,6 @@ from services.kernel.refusals import NotFound
 from services.kernel.responses import read_response, weak_tag
 from services.kernel.submitting import submit
 from services.kernel.units import Answer, Outcome
-from services.kernel.values import Instant
 from services.protocol.study import Study
 
 CALENDAR: Final = "text/calendar"
@@ -43,25 +41,12 @@ _SHOWN: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "The calendar."},
     304: {"description": "The caller holds it already."},
 }
-_EITHER: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"description": "The schedule.", "content": {CALENDAR: {"schema": {"type": "string"}}}},
-}
 
 
 class CalendarResponse(Response):
     """A calendar (iCalendar, RFC 5545)."""
 
     media_type = CALENDAR
-
-
-class ScheduleView(BaseModel):
-    """The schedule as a phone shows it; dates are the site's."""
-
-    version: Annotated[int, Field(ge=1, description="Grows when the content changes.")]
-    server_time: Instant
-    time_zone: Annotated[str, Field(description="The site's IANA time zone.")]
-    next: Annotated[ScheduleEntry | None, Field(description="The visit that comes next.")]
-    visits: list[ScheduleEntry]
 
 
 class AddressView(BaseModel):
@@ -84,7 +69,7 @@ published = open_router(prefix="/v1/calendars", tags=["visits"])
 
 async def calendar_response(request: Request, study: Study, participant: UUID) -> Response:
     """Return the participant's calendar, with a tag that follows its content."""
-    site, history = await _past_courses(request, study, participant)
+    site, history = await past_courses(request, study, participant)
     today = today_at(study, site)
     entries = derive_calendar((at, derive_schedule(study, then, today)) for at, then in history)
     body = write_calendar(entries, study.site(site).time_zone)
@@ -94,7 +79,7 @@ async def calendar_response(request: Request, study: Study, participant: UUID) -
     return answer
 
 
-async def _past_courses(
+async def past_courses(
     request: Request, study: Study, participant: UUID
 ) -> tuple[str, list[tuple[datetime, Course]]]:
     """Return the site, and what the schedule followed from after each change of a record."""
@@ -143,42 +128,6 @@ def _events(entries: Iterable[CalendarEntry]) -> Iterable[Event]:
         if entry.first_day is not None and entry.last_day is not None:
             event.add("DESCRIPTION", f"Possible from {entry.first_day} to {entry.last_day}.")
         yield event
-
-
-_SCHEDULE_RULES: Final = may(*STAFF, "participant", is_tagged=True)
-_SCHEDULE_RULES["responses"] |= _EITHER
-
-
-@calendars.get(
-    "/participants/{participant}/schedule", response_model=ScheduleView, **_SCHEDULE_RULES
-)
-async def read_schedule(request: Request, participant: str, call: CallDep) -> Response:
-    """Return the schedule as a phone shows it; dates are the site's.
-
-    `version` grows, and the entity tag changes, when the content does: with a record, or with
-    a status at midnight. `next` is what is due today, else what comes next.
-    """
-    identity = await own_id(request, call, participant)
-    study = study_of(request, call)
-    if CALENDAR in request.headers.get("accept", ""):
-        return await calendar_response(request, study, identity)
-    site, history = await _past_courses(request, study, identity)
-    time_zone, today = study.site(site).time_zone, today_at(study, site)
-    schedule = derive_schedule(study, history[-1][1], today)
-    following = schedule.next
-    body = {
-        "version": count_versions(study, history, time_zone, today),
-        "server_time": datetime.now(UTC),
-        "time_zone": time_zone,
-        "next": None if following is None else _members(following),
-        "visits": [_members(entry) for entry in schedule.visits],
-    }
-    etag = f'W/"{schedule.digest}"'
-    return read_response(request, canonical_json(body), etag, cache="private, no-cache")
-
-
-def _members(entry: Any) -> dict[str, Any]:
-    return {name: getattr(entry, name) for name in entry.__dataclass_fields__}
 
 
 @calendars.get(

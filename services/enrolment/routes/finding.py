@@ -1,5 +1,6 @@
 """Finds participants and their files for the operations of enrolment."""
 
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Final
 from uuid import UUID
@@ -37,8 +38,17 @@ def study_of(request: Request, call: Call) -> Study:
     return study
 
 
-async def own_id(request: Request, call: Call, text: str) -> UUID:
-    """Return the id of the participant in a path.
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a participant's record stands: at which site, and with how many events so far."""
+
+    participant: UUID
+    site: str
+    events: int
+
+
+async def own_place(request: Request, call: Call, text: str) -> Place:
+    """Return where the record of the participant in a path stands.
 
     Raises NotFound for an unknown participant and for one of a site that the caller does not
     cover: the two are not told apart.
@@ -47,17 +57,22 @@ async def own_id(request: Request, call: Call, text: str) -> UUID:
     async with request.app.state.database.reading() as connection:
         named_by = "participant" if isinstance(wanted, UUID) else "external_id"
         row = await connection.fetchrow(
-            "SELECT participant, site FROM participant_version "
-            f"WHERE study = $1 AND {named_by} = $2 "
-            "AND version = 1",
+            "SELECT p.participant, p.site, s.version FROM participant_version p "
+            f"JOIN stream s USING (study, participant) WHERE p.study = $1 AND p.{named_by} = $2 "
+            "AND p.version = 1",
             call.study,
             wanted,
         )
     if row is None or not call.caller.covers_site(row["site"]):
         raise NotFound
-    found: UUID = row["participant"]
-    request.state.owner = (found, row["site"])
-    return found
+    place = Place(row["participant"], row["site"], row["version"])
+    request.state.owner = (place.participant, place.site)
+    return place
+
+
+async def own_id(request: Request, call: Call, text: str) -> UUID:
+    """Return the id of the participant in a path; raises NotFound as `own_place` does."""
+    return (await own_place(request, call, text)).participant
 
 
 async def read_file(
