@@ -131,7 +131,10 @@ async def test_who_does_not_take_the_answer_is_left(served: Served) -> None:
     writer.transport.abort()
 
 
-async def test_who_takes_it_slowly_gets_all_of_it(served: Served) -> None:
+async def test_who_takes_it_slowly_gets_all_of_it(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "TAKING_SECONDS", 10)
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
     writer.write(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     received = 0

@@ -75,7 +75,7 @@ async def test_a_cut_off_that_is_overridden_decides(scoring: Scoring) -> None:
         (
             "outcomes",
             {"assessments": [{"pasi": 3}]},
-            ("/assessments/0", "TYPE"),
+            ("/assessments/0", "dated"),
         ),
         ("dlqi", {"baseline_total": 31}, ("/baseline_total", "baseline_total:RANGE")),
         ("vas", [], ("", "TYPE")),
