@@ -1,4 +1,4 @@
-"""One throwaway Postgres for the whole run, shared by all of its workers."""
+"""One throwaway Postgres for the whole run, shared by all of its workers; an issuer in each."""
 
 import shutil
 import tempfile
@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from joserfc.jwk import ECKey
 
 from launcher.embedded_postgres import EmbeddedPostgres
+from services.kernel.exact_json import canonical_json
 
 _SERVER = pytest.StashKey[tuple[EmbeddedPostgres, Path]]()
 
@@ -51,3 +53,16 @@ def postgres_dsn(request: pytest.FixtureRequest) -> Iterator[str]:
         yield config.workerinput["postgres_dsn"]  # type: ignore[attr-defined]
     else:
         yield config.stash[_SERVER][0].dsn("postgres")
+
+
+@pytest.fixture(scope="session")
+def issuer_key() -> ECKey:
+    return ECKey.generate_key("P-256", {"kid": "test", "use": "sig", "alg": "ES256"})
+
+
+@pytest.fixture(scope="session")
+def issuer_key_set(issuer_key: ECKey, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of the issuer's key set."""
+    path: Path = tmp_path_factory.mktemp("keys") / "jwks.json"
+    path.write_bytes(canonical_json({"keys": [issuer_key.as_dict(private=False)]}))
+    return str(path)

@@ -2,13 +2,11 @@
 
 import asyncio
 import socket
-import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import ip_network
-from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
@@ -17,7 +15,6 @@ import httpx
 import pytest
 import uvicorn
 from fastapi import FastAPI
-from joserfc import jwt
 from joserfc.jwk import ECKey
 from pydantic import SecretStr
 
@@ -27,12 +24,13 @@ from launcher.trial_story import people, screening, visit
 from services.enrolment.app import ENROLMENT
 from services.kernel.application import Service, build_app
 from services.kernel.exact_json import canonical_json
-from services.kernel.migrating import migrate
 from services.kernel.settings import Issuer, ProcessSettings
 from services.protocol.loading import load_studies
 from services.safety.app import SAFETY, build_safety
 from services.safety.settings import WebhookSettings
 from services.scoring.app import SCORING
+from tests.one_service import service_database
+from tests.tokens import AUDIENCE, ISSUER, signed
 
 STUDY: Final = "NCT03745417"
 SITE: Final = "GDTCM"
@@ -41,22 +39,12 @@ SERVICES: Final[Mapping[str, Service]] = {
     "scoring": SCORING,
     "safety": SAFETY,
 }
-_ISSUER: Final = "https://issuer.test"
 _WEBHOOKS: Final = WebhookSettings(allowed_networks=(ip_network("127.0.0.1/32"),))
-_AUDIENCE: Final = "trial-events"
 
 
 def token(key: ECKey, role: str, **claims: Any) -> str:
     """Return a token as the issuer signs it."""
-    usual = {
-        "iss": _ISSUER,
-        "aud": _AUDIENCE,
-        "sub": f"{role}-1",
-        "exp": int(time.time()) + 3600,
-        "roles": [role],
-        "studies": [STUDY],
-    }
-    return jwt.encode({"alg": "ES256"}, {**usual, **claims}, key)
+    return signed(key, role, [STUDY], **claims)
 
 
 @dataclass(slots=True)
@@ -234,23 +222,6 @@ def pasi(*, odd: bool = True, **stated: Any) -> dict[str, Any]:
     return {"instrument": "pasi", **at, "answers": {"regions": regions}, **stated}
 
 
-async def _run(dsn: str, statement: str) -> None:
-    connection = await asyncpg.connect(dsn)
-    await connection.execute(statement)
-    await connection.close()
-
-
-@asynccontextmanager
-async def _database(admin: str, service: str) -> AsyncIterator[str]:
-    name = f"audit_{service}_{uuid4().hex[:8]}"
-    await _run(admin, f"CREATE DATABASE {name}")
-    dsn = f"{admin.rpartition('/')[0]}/{name}"
-    await _run(dsn, f"CREATE SCHEMA {service}")
-    await asyncio.to_thread(migrate, service, dsn)
-    yield dsn
-    await _run(admin, f"DROP DATABASE {name} WITH (FORCE)")
-
-
 @asynccontextmanager
 async def _served(process: Process) -> AsyncIterator[None]:
     await process.start()
@@ -263,7 +234,7 @@ async def whole_system(
     admin_dsn: str, key: ECKey, key_set: str, environment: Mapping[str, str]
 ) -> AsyncIterator[WholeSystem]:
     """Start everything, lend it, stop everything; `environment` is the gateway's own."""
-    issuer = Issuer(issuer=_ISSUER, audience=_AUDIENCE, jwks=key_set)
+    issuer = Issuer(issuer=ISSUER, audience=AUDIENCE, jwks=key_set)
     ports = {name: free_port() for name in (*SERVICES, "gateway")}
     urls = {f"{name}_url": f"http://127.0.0.1:{ports[name]}" for name in SERVICES}
     service_token = SecretStr(token(key, "service"))
@@ -272,7 +243,7 @@ async def whole_system(
     async with AsyncExitStack() as running:
         dsns, processes = {}, {}
         for name, service in SERVICES.items():
-            dsns[name] = await running.enter_async_context(_database(admin_dsn, name))
+            dsns[name] = await running.enter_async_context(service_database(admin_dsn, name))
             settings = ProcessSettings(
                 database_url=SecretStr(dsns[name]),
                 issuers=[issuer],
@@ -305,18 +276,6 @@ def _gateway(issuer: Issuer, urls: Mapping[str, str], environment: Mapping[str, 
         for name, value in {**urls, **environment}.items():
             patch.setenv(f"TRIAL_{name.upper()}", value)
         return create_app()
-
-
-@pytest.fixture(scope="session")
-def issuer_key() -> ECKey:
-    return ECKey.generate_key("P-256", {"kid": "test", "use": "sig", "alg": "ES256"})
-
-
-@pytest.fixture(scope="session")
-def issuer_key_set(issuer_key: ECKey, tmp_path_factory: pytest.TempPathFactory) -> str:
-    path: Path = tmp_path_factory.mktemp("keys") / "jwks.json"
-    path.write_bytes(canonical_json({"keys": [issuer_key.as_dict(private=False)]}))
-    return str(path)
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.whole_system import issuer_key, issuer_key_set, system
+from tests.whole_system import system
 
-__all__ = ["issuer_key", "issuer_key_set", "system"]
+__all__ = ["system"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

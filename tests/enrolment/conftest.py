@@ -1,28 +1,20 @@
 """Enrolment over ASGI, on a throwaway database; facts stand for the other services' feeds."""
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
-from uuid import uuid4
 
-import asyncpg
 import httpx
 import pytest
 from joserfc.jwk import ECKey
+from pydantic import SecretStr
 
 from services.enrolment.app import ENROLMENT
 from services.kernel.application import build_app
-from services.kernel.exact_json import canonical_json
-from services.kernel.migrating import migrate
 from services.kernel.settings import Issuer, ProcessSettings
 from services.protocol.loading import load_studies
 from services.protocol.study import Site, Study
 from tests.enrolment.enrolment_calls import (
-    AUDIENCE,
-    ISSUER,
-    NOBODY,
     OTHER_STUDY,
     SITES,
     SMALL_STUDY,
@@ -31,36 +23,21 @@ from tests.enrolment.enrolment_calls import (
     Enrolment,
     Tokens,
 )
-
-
-async def _run(dsn: str, statement: str) -> None:
-    connection = await asyncpg.connect(dsn)
-    await connection.execute(statement)
-    await connection.close()
+from tests.one_service import NOBODY, service_database, silent_feed
+from tests.tokens import AUDIENCE, ISSUER
 
 
 @pytest.fixture(scope="session")
-def enrolment_database(postgres_dsn: str) -> Iterator[str]:
-    """A migrated database of its own, dropped at the end."""
-    name = f"enrolment_{uuid4().hex[:12]}"
-    asyncio.run(_run(postgres_dsn, f"CREATE DATABASE {name}"))
-    dsn = f"{postgres_dsn.rpartition('/')[0]}/{name}"
-    asyncio.run(_run(dsn, "CREATE SCHEMA enrolment"))
-    migrate("enrolment", dsn)
-    yield dsn
-    asyncio.run(_run(postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)"))
+async def enrolment_database(postgres_dsn: str) -> AsyncIterator[str]:
+    async with service_database(postgres_dsn, "enrolment") as dsn:
+        yield dsn
 
 
 @pytest.fixture(scope="session")
-def key() -> ECKey:
-    return ECKey.generate_key("P-256", {"kid": "test", "use": "sig", "alg": "ES256"})
-
-
-@pytest.fixture(scope="session")
-def key_set(key: ECKey, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path: Path = tmp_path_factory.mktemp("keys") / "jwks.json"
-    path.write_bytes(canonical_json({"keys": [key.as_dict(private=False)]}))
-    return path
+async def neighbour() -> AsyncIterator[str]:
+    """A service whose feed has no news."""
+    async with silent_feed() as url:
+        yield url
 
 
 def _studies() -> dict[str, Study]:
@@ -77,13 +54,16 @@ def _studies() -> dict[str, Study]:
 
 
 @asynccontextmanager
-async def _process(database: str, key: ECKey, key_set: Path) -> AsyncIterator[Enrolment]:
+async def _process(
+    database: str, key: ECKey, key_set: str, neighbour: str
+) -> AsyncIterator[Enrolment]:
     """One process of the service, with writers and connections of its own."""
     settings = ProcessSettings(
         database_url=database,
-        issuers=[Issuer(issuer=ISSUER, audience=AUDIENCE, jwks=str(key_set))],
-        scoring_url=NOBODY,
-        safety_url=NOBODY,
+        issuers=[Issuer(issuer=ISSUER, audience=AUDIENCE, jwks=key_set)],
+        scoring_url=neighbour,
+        safety_url=neighbour,
+        service_token=SecretStr("service"),
         log_level="CRITICAL",
     )
     app = build_app(ENROLMENT, _studies(), settings)
@@ -96,14 +76,27 @@ async def _process(database: str, key: ECKey, key_set: Path) -> AsyncIterator[En
 
 
 @pytest.fixture(scope="session")
-async def enrolment(enrolment_database: str, key: ECKey, key_set: Path) -> AsyncIterator[Enrolment]:
-    """The service while scoring and safety are down; it judges from the facts it has."""
-    async with _process(enrolment_database, key, key_set) as served:
+async def enrolment(
+    enrolment_database: str, issuer_key: ECKey, issuer_key_set: str, neighbour: str
+) -> AsyncIterator[Enrolment]:
+    """The service beside a scoring and a safety that have no news."""
+    async with _process(enrolment_database, issuer_key, issuer_key_set, neighbour) as served:
         yield served
 
 
 @pytest.fixture
-async def twin(enrolment_database: str, key: ECKey, key_set: Path) -> AsyncIterator[Enrolment]:
+async def twin(
+    enrolment_database: str, issuer_key: ECKey, issuer_key_set: str, neighbour: str
+) -> AsyncIterator[Enrolment]:
     """A second process of the same service on the same database."""
-    async with _process(enrolment_database, key, key_set) as served:
+    async with _process(enrolment_database, issuer_key, issuer_key_set, neighbour) as served:
+        yield served
+
+
+@pytest.fixture
+async def alone(
+    enrolment_database: str, issuer_key: ECKey, issuer_key_set: str
+) -> AsyncIterator[Enrolment]:
+    """The service while scoring and safety are down."""
+    async with _process(enrolment_database, issuer_key, issuer_key_set, NOBODY) as served:
         yield served

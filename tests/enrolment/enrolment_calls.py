@@ -1,7 +1,6 @@
 """Calls to enrolment as its callers make them; builders of bodies, valid in every field."""
 
 import json
-import time
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -12,12 +11,12 @@ from typing import Any, Final
 from uuid import UUID, uuid4
 
 import httpx
-from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from services.kernel.database import Database
 from services.kernel.exact_json import canonical_json
 from services.kernel.submitting import new_id
+from tests.tokens import signed
 
 STUDY: Final = "NCT03745417"
 SMALL_STUDY: Final = "NCT09999999"
@@ -25,10 +24,6 @@ SMALL_STUDY: Final = "NCT09999999"
 OTHER_STUDY: Final = "NCT00000002"
 """A study of two sites, one of them with daylight saving."""
 STUDY_FILES: Final = Path(__file__).parents[1] / "studies"
-ISSUER: Final = "https://issuer.test"
-AUDIENCE: Final = "trial-events"
-NOBODY: Final = "http://127.0.0.1:9"
-"""Where no service listens."""
 VECTORS: Final = Path(__file__).parents[1] / "vectors"
 SITES: Final = tuple(f"S{number:03d}" for number in range(1, 601))
 """Sites that tests take one after the other, each a fresh one."""
@@ -116,19 +111,8 @@ class Tokens:
     key: ECKey
 
     def sign(self, role: str, sites: list[str] | None, participant: str | None) -> str:
-        claims: dict[str, Any] = {
-            "iss": ISSUER,
-            "aud": AUDIENCE,
-            "sub": f"{role}-1",
-            "exp": int(time.time()) + 600,
-            "roles": [role],
-            "studies": [STUDY, SMALL_STUDY, OTHER_STUDY],
-        }
-        if sites is not None:
-            claims["sites"] = sites
-        if participant is not None:
-            claims["participant"] = participant
-        return jwt.encode({"alg": "ES256"}, claims, self.key)
+        studies = (STUDY, SMALL_STUDY, OTHER_STUDY)
+        return signed(self.key, role, studies, sites=sites, participant=participant)
 
 
 @dataclass(slots=True)

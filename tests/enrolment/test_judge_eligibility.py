@@ -184,8 +184,8 @@ async def test_the_future_cannot_be_asked_for(enrolment: Enrolment, path: str) -
     assert faults(answer) == {("as_of", "in_the_future")}
 
 
-async def test_services_that_are_down_are_named(enrolment: Enrolment, path: str) -> None:
-    facts = (await judged(enrolment, path))["facts"]
+async def test_services_that_are_down_are_named(alone: Enrolment, path: str) -> None:
+    facts = (await judged(alone, path))["facts"]
     assert facts == {"are_newest": False, "not_reached": ["scoring", "safety"]}
 
 

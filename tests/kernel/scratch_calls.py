@@ -1,7 +1,6 @@
 """The scratch service on a throwaway database, and calls to it as its callers make them."""
 
 import os
-import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,10 +8,8 @@ from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-import asyncpg
 import httpx
 from fastapi import FastAPI
-from joserfc import jwt
 from joserfc.jwk import ECKey
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -24,10 +21,10 @@ from services.kernel.migrating import grant
 from services.kernel.settings import Issuer, ProcessSettings
 from services.kernel.tables import KERNEL_TABLES
 from tests.kernel.scratch import TABLES, notes
+from tests.one_service import run
+from tests.tokens import AUDIENCE, ISSUER, signed
 
 STUDY: Final = "STUDY-1"
-ISSUER: Final = "https://issuer.test"
-AUDIENCE: Final = "trial-events"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +65,6 @@ async def _make_schema(dsn: str, name: str) -> None:
     await engine.dispose()
 
 
-async def run(dsn: str, *statements: str) -> None:
-    """Run statements one by one, as whom the address names."""
-    connection = await asyncpg.connect(dsn)
-    try:
-        for statement in statements:
-            await connection.execute(statement)
-    finally:
-        await connection.close()
-
-
 @dataclass(slots=True)
 class Callers:
     """The service's callers, and where its database is."""
@@ -88,15 +75,7 @@ class Callers:
 
     def token(self, role: str = "edc", **claims: Any) -> str:
         """Return a token as the issuer signs it."""
-        usual = {
-            "iss": ISSUER,
-            "aud": AUDIENCE,
-            "sub": f"{role}-1",
-            "exp": int(time.time()) + 600,
-            "roles": [role],
-            "studies": [STUDY, "STUDY-2"],
-        }
-        return jwt.encode({"alg": "ES256"}, {**usual, **claims}, self.key)
+        return signed(self.key, role, [STUDY, "STUDY-2"], **claims)
 
     async def call(
         self,

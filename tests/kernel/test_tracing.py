@@ -14,10 +14,10 @@ TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 
 async def test_a_span_has_its_parent_its_template_and_nothing_of_the_caller(
-    received: list[bytes], place: Throwaway, signing_key: ECKey, signing_key_set: str
+    received: list[bytes], place: Throwaway, issuer_key: ECKey, issuer_key_set: str
 ) -> None:
     participant = uuid4()
-    async with serving(place, signing_key, signing_key_set) as scratch:
+    async with serving(place, issuer_key, issuer_key_set) as scratch:
         await scratch.write(
             participant,
             "a secret note",
@@ -35,9 +35,9 @@ async def test_a_span_has_its_parent_its_template_and_nothing_of_the_caller(
 
 
 async def test_an_unknown_path_is_not_named(
-    received: list[bytes], place: Throwaway, signing_key: ECKey, signing_key_set: str
+    received: list[bytes], place: Throwaway, issuer_key: ECKey, issuer_key_set: str
 ) -> None:
-    async with serving(place, signing_key, signing_key_set) as scratch:
+    async with serving(place, issuer_key, issuer_key_set) as scratch:
         await scratch.call("PURGE", "/secret")
     [span] = spans_in(received)
     assert span.name == "OTHER unmatched"

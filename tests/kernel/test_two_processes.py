@@ -19,7 +19,8 @@ from launcher.plan import ROOT, SERVICE_OPTIONS
 from launcher.ports import free_port
 from launcher.processes import WebProcess, wait_until_ready
 from services.kernel.exact_json import canonical_json
-from tests.kernel.scratch_calls import AUDIENCE, ISSUER, Callers, Throwaway
+from tests.kernel.scratch_calls import Callers, Throwaway
+from tests.tokens import AUDIENCE, ISSUER
 
 APPLICATION: Final = "tests.kernel.scratch_calls:create_app"
 WRITES: Final = 400
@@ -29,9 +30,9 @@ AT_ONCE: Final = 24
 
 @pytest.fixture
 async def processes(
-    place: Throwaway, signing_key: ECKey, signing_key_set: str, tmp_path: Path
+    place: Throwaway, issuer_key: ECKey, issuer_key_set: str, tmp_path: Path
 ) -> AsyncIterator[Sequence[Callers]]:
-    issuer = {"issuer": ISSUER, "audience": AUDIENCE, "jwks": signing_key_set}
+    issuer = {"issuer": ISSUER, "audience": AUDIENCE, "jwks": issuer_key_set}
     environment = {
         "PYTHONPATH": str(ROOT),
         "SCRATCH_NAME": place.name,
@@ -56,7 +57,7 @@ async def processes(
     try:
         await wait_until_ready(webs)
         async with _client(webs[0]) as one, _client(webs[1]) as other:
-            yield [Callers(client, signing_key, place) for client in (one, other)]
+            yield [Callers(client, issuer_key, place) for client in (one, other)]
     finally:
         await asyncio.gather(*(web.stop() for web in webs))
 

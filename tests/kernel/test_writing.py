@@ -9,7 +9,8 @@ import pytest
 from services.kernel.exact_json import parse_json
 from services.kernel.receiving import LARGEST_BODY
 from tests.kernel.scratch import BROKEN, REFUSED
-from tests.kernel.scratch_calls import Scratch, run
+from tests.kernel.scratch_calls import Scratch
+from tests.one_service import run
 
 
 def kind(answer: Any) -> tuple[int, str]:

@@ -1,28 +1,23 @@
 """Calls to safety as its callers make them; builders of bodies, valid in every field."""
 
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4
 
 import httpx
-from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from services.kernel.database import Database
 from services.kernel.exact_json import canonical_json
+from tests.tokens import signed
 
 STUDY: Final = "NCT03745417"
-ISSUER: Final = "https://issuer.test"
-AUDIENCE: Final = "trial-events"
 SITES: Final = (
     *("OTHER", "THIRD", "SUMMARY", "PAST", "SIGNAL", "STOPS", "EMERGENT", "READ"),
     *("A1", "A2", "A3"),
 )
 """Sites beside the registered one; some belong to one test alone."""
-NOBODY: Final = "http://127.0.0.1:9"
-"""Where no service listens."""
 
 
 def earlier(**past: float) -> str:
@@ -80,17 +75,7 @@ class Tokens:
     key: ECKey
 
     def sign(self, role: str, sites: list[str] | None) -> str:
-        claims = {
-            "iss": ISSUER,
-            "aud": AUDIENCE,
-            "sub": f"{role}-1",
-            "exp": int(time.time()) + 600,
-            "roles": [role],
-            "studies": [STUDY],
-        }
-        if sites is not None:
-            claims["sites"] = sites
-        return jwt.encode({"alg": "ES256"}, claims, self.key)
+        return signed(self.key, role, [STUDY], sites=sites)
 
 
 @dataclass(slots=True)

@@ -1,6 +1,5 @@
 """Calls to scoring as its callers make them; builders of bodies, valid in every field."""
 
-import time
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,15 +8,13 @@ from typing import Any, Final
 from uuid import UUID, uuid4
 
 import httpx
-from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from services.kernel.database import Database
 from services.kernel.exact_json import canonical_json
+from tests.tokens import signed
 
 STUDY: Final = "NCT03745417"
-ISSUER: Final = "https://issuer.test"
-AUDIENCE: Final = "trial-events"
 SITE: Final = "GDTCM"
 OTHER_SITE: Final = "SECOND"
 REGIONS: Final = ("head", "upper_limbs", "trunk", "lower_limbs")
@@ -69,17 +66,7 @@ class Tokens:
     key: ECKey
 
     def sign(self, role: str, sites: list[str] | None, study: str = STUDY) -> str:
-        claims: dict[str, Any] = {
-            "iss": ISSUER,
-            "aud": AUDIENCE,
-            "sub": f"{role}-1",
-            "exp": int(time.time()) + 600,
-            "roles": [role],
-            "studies": [study],
-        }
-        if sites is not None:
-            claims["sites"] = sites
-        return jwt.encode({"alg": "ES256"}, claims, self.key)
+        return signed(self.key, role, [study], sites=sites)
 
 
 @dataclass(slots=True)

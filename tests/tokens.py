@@ -1,0 +1,25 @@
+"""Tokens as the issuer of the tests signs them."""
+
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+from joserfc import jwt
+from joserfc.jwk import ECKey
+
+ISSUER: Final = "https://issuer.test"
+AUDIENCE: Final = "trial-events"
+
+
+def signed(key: ECKey, role: str, studies: Sequence[str], **claims: Any) -> str:
+    """Return a token of a role for an hour; a claim that is None is left out."""
+    usual = {
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "sub": f"{role}-1",
+        "exp": int(time.time()) + 3600,
+        "roles": [role],
+        "studies": list(studies),
+    }
+    stated = {name: value for name, value in {**usual, **claims}.items() if value is not None}
+    return jwt.encode({"alg": "ES256"}, stated, key)
