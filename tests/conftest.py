@@ -4,10 +4,11 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from joserfc.jwk import ECKey
+from xdist.scheduler import LoadScopeScheduling
 
 from launcher.embedded_postgres import EmbeddedPostgres
 from services.kernel.exact_json import canonical_json
@@ -36,6 +37,31 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         server, folder = config.stash[_SERVER]
         server.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest."""
+    items.sort(key=lambda item: item.path.parent.name != "contract")
+
+
+class _Shared(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
+    """Gives one worker all tests of a file, or of a folder where they share a whole system."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        folder = file.rpartition("/")[0]
+        return folder if folder in _SHARING else file
+
+
+_SHARING: Final = frozenset(
+    f"tests/{name}" for name in ("access", "attacks", "audit", "contract", "gateway_visits")
+)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Share the tests out."""
+    return _Shared(config, log)
 
 
 @pytest.hookimpl(optionalhook=True)
