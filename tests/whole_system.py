@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,6 +26,7 @@ from services.kernel.application import Service, build_app
 from services.kernel.exact_json import canonical_json
 from services.kernel.settings import Issuer, ProcessSettings
 from services.protocol.loading import load_studies
+from services.protocol.study import Site
 from services.safety.app import SAFETY, build_safety
 from services.safety.settings import WebhookSettings
 from services.scoring.app import SCORING
@@ -231,15 +232,25 @@ async def _served(process: Process) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def whole_system(
-    admin_dsn: str, key: ECKey, key_set: str, environment: Mapping[str, str]
+    admin_dsn: str,
+    key: ECKey,
+    key_set: str,
+    environment: Mapping[str, str],
+    *,
+    sites: Sequence[str] = (),
 ) -> AsyncIterator[WholeSystem]:
-    """Start everything, lend it, stop everything; `environment` is the gateway's own."""
+    """Start everything, lend it, stop everything.
+
+    `environment` is the gateway's own; the study has `sites` beside its own.
+    """
     issuer = Issuer(issuer=ISSUER, audience=AUDIENCE, jwks=key_set)
     ports = {name: free_port() for name in (*SERVICES, "gateway")}
     urls = {f"{name}_url": f"http://127.0.0.1:{ports[name]}" for name in SERVICES}
     service_token = SecretStr(token(key, "service"))
     # As many places as the tests take: each enrols participants of its own.
-    studies = {STUDY: replace(load_studies()[STUDY], places=None)}
+    study = load_studies()[STUDY]
+    others = [Site(code=code, name=code, time_zone="Asia/Shanghai") for code in sites]
+    studies = {STUDY: replace(study, places=None, sites=(*study.sites, *others))}
     async with AsyncExitStack() as running:
         dsns, processes = {}, {}
         for name, service in SERVICES.items():
