@@ -59,7 +59,10 @@ def _install(root: Path, lock_name: str) -> None:
         venv.create(folder, with_pip=True, symlinks=True)
     marker.touch()
     command = [str(python), "-m", "pip", "install", "-qq", "--no-input"]
-    command += ["--disable-pip-version-check", "--require-hashes", "-r", str(root / lock_name)]
+    # The lock is complete. Left to resolve, an older pip takes the newest release of a package
+    # that another asks for with an extra, and then misses its hash.
+    command += ["--disable-pip-version-check", "--no-deps", "--require-hashes"]
+    command += ["-r", str(root / lock_name)]
     # A user's own setting must not send the packages elsewhere.
     elsewhere = {"PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON"}
     environment = {name: value for name, value in os.environ.items() if name not in elsewhere}
