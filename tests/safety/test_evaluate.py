@@ -1,6 +1,7 @@
 import json
 from datetime import datetime
 from decimal import Decimal
+from itertools import permutations
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,6 +56,21 @@ async def test_a_setting_is_overridden_in_an_evaluation(safety: Safety) -> None:
     wrong = {**without, "settings": {"safety_regimes": ["EU"]}}
     answer = await safety.post("/evaluations/adverse-event", wrong)
     assert ("/settings/safety_regimes/0", "setting") in faults(answer)
+
+
+async def test_facts_may_be_sent_in_any_order(safety: Safety) -> None:
+    facts = [
+        {"sponsor_aware_at": "2021-10-01T09:00:00+08:00", "investigator_causality": "possible"},
+        {"sponsor_aware_at": "2021-10-05T09:00:00+08:00", "seriousness": {"hospitalization": True}},
+        {"sponsor_aware_at": "2021-10-20T09:00:00+08:00", "seriousness": {"death": True}},
+    ]
+    found = set()
+    for order in permutations(facts):
+        answer = await safety.post("/evaluations/adverse-event", {"updates": order})
+        judged = answer.json()
+        due = [one["due_date"] for one in judged["clocks"] if "due_date" in one]
+        found.add((judged["classification"], min(due)))
+    assert found == {("SUSAR", "2021-10-20")}
 
 
 async def test_a_participant_evaluates_nothing(safety: Safety) -> None:

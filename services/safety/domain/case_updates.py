@@ -48,11 +48,12 @@ def accumulate(updates: Iterable[CaseUpdate]) -> tuple[CaseUpdate, ...]:
     """Return the case as it stood after each update; what is not stated changes nothing."""
     stood: list[CaseUpdate] = []
     for update in updates:
-        stood.append(_add(stood[-1], update) if stood else update)
+        stood.append(add_update(stood[-1], update) if stood else update)
     return tuple(stood)
 
 
-def _add(before: CaseUpdate, later: CaseUpdate) -> CaseUpdate:
+def add_update(before: CaseUpdate, later: CaseUpdate) -> CaseUpdate:
+    """Return the case after a later update; what that leaves open stays as it was."""
     stated = {
         member.name: value
         for member in fields(CaseUpdate)

@@ -6,12 +6,14 @@ stated before (in a cumulative case), else the time at which the version was rec
 Without any of these the clock waits for an update that states one, since no party's clock
 runs before that party knew, and one party's awareness never stands in for the other's.
 
-A later update that states an earlier awareness moves the start to it, never to a later
-one; a downgrade stops nothing. Triage alone ends by itself, once seriousness is decided.
+It counts from the time at which the case, as that party then knew it, first qualified. So
+the updates of a cumulative case may arrive in any order. What arrives later may show an
+earlier time and moves the start to it, never to a later one; a downgrade stops nothing.
+Triage alone ends by itself, once seriousness is decided.
 Days are calendar days of the site; holidays count.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from itertools import dropwhile, groupby
@@ -20,7 +22,7 @@ from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo
 
 from services.protocol.settings import Regime
-from services.safety.domain.case_updates import CaseUpdate
+from services.safety.domain.case_updates import CaseUpdate, accumulate
 from services.safety.domain.classification import CaseJudgement, judge_case
 from services.safety.domain.clock_facts import ClockFact, clock_facts, stated_since
 from services.safety.domain.clock_rules import (
@@ -33,6 +35,7 @@ from services.safety.domain.clock_rules import (
     USUAL_DAYS,
     ClockName,
 )
+from services.safety.domain.knowledge import Knowledge, Known, states_nothing_else
 from services.safety.domain.seriousness import is_fatal_or_life_threatening
 
 CountedFrom = Literal[
@@ -100,21 +103,37 @@ class _Step:
     case: CaseUpdate
     judgement: CaseJudgement
     stood: Sequence[CaseUpdate]
-
-    @property
-    def is_severe(self) -> bool:
-        return is_fatal_or_life_threatening(self.case.criteria)
+    stated: CaseUpdate | None
+    """What the update adds to what else is known; None where it states the whole case."""
 
 
 def derive_clocks(
-    stood: Sequence[CaseUpdate], regimes: Collection[Regime], time_zone: ZoneInfo
+    versions: Sequence[CaseUpdate], regimes: Collection[Regime], time_zone: ZoneInfo
 ) -> list[Clock]:
-    """Return every clock that a case started, in the rulebook's order.
+    """Return every clock that the standing versions of a record started.
 
-    `stood` is the case after each update: the standing versions of a record, or the result
-    of `accumulate`.
+    In the rulebook's order. Each version states the whole case.
     """
-    steps = [_Step(n, case, judge_case(case), stood[:n]) for n, case in enumerate(stood, start=1)]
+    return _clocks(versions, [None] * len(versions), regimes, time_zone)
+
+
+def derive_cumulative_clocks(
+    updates: Sequence[CaseUpdate], regimes: Collection[Regime], time_zone: ZoneInfo
+) -> list[Clock]:
+    """Return every clock that updates started, each of which adds to what was stated."""
+    return _clocks(accumulate(updates), updates, regimes, time_zone)
+
+
+def _clocks(
+    stood: Sequence[CaseUpdate],
+    stated: Sequence[CaseUpdate | None],
+    regimes: Collection[Regime],
+    time_zone: ZoneInfo,
+) -> list[Clock]:
+    steps = [
+        _Step(n, case, judge_case(case), stood[:n], own)
+        for n, (case, own) in enumerate(zip(stood, stated, strict=True), start=1)
+    ]
     clocks = [*_triage(steps), *_serious(steps)]
     if not STEM_CELL_REGIMES.isdisjoint(regimes):
         clocks += _stem_cell(steps, time_zone)
@@ -144,41 +163,38 @@ def _triage(steps: Sequence[_Step]) -> Iterator[Clock]:
             next_version = waiting[-1].version + 1
             ended = next_version if next_version <= len(steps) else None
             name: ClockName = "TRIAGE_SERIOUSNESS_24H"
-            yield from _hours(name, waiting, lambda _: True, ended_by_version=ended)
+            start = _earliest(waiting, _INVESTIGATOR)
+            yield from _hours(name, start, ended_by_version=ended)
 
 
 def _serious(steps: Sequence[_Step]) -> list[Clock]:
-    return _hours("SAE_TO_SPONSOR_24H", steps, lambda step: step.judgement.serious is True)
+    return _hours("SAE_TO_SPONSOR_24H", _first_known(steps, _INVESTIGATOR, _is_serious))
 
 
 def _stem_cell(steps: Sequence[_Step], time_zone: ZoneInfo) -> list[Clock]:
-    committees = _hours("STEM_CELL_COMMITTEES_24H", steps, _is_serious_reaction)
-    reacting = list(dropwhile(lambda step: not _is_serious_reaction(step), steps))
-    start = _start(reacting, _HANDLED, lambda _: True)
+    known = _first_known(steps, _INVESTIGATOR, _is_serious_reaction)
+    committees = _hours("STEM_CELL_COMMITTEES_24H", known)
+    reacting = dropwhile(lambda step: not step.judgement.is_serious_reaction, steps)
+    start = _earliest(reacting, _HANDLED)
     if start is None:
         return committees
     return [*committees, _days("STEM_CELL_FINAL_REPORT", start, USUAL_DAYS, time_zone)]
 
 
 def _susar(steps: Sequence[_Step], time_zone: ZoneInfo) -> list[Clock]:
-    first = _start(steps, _SPONSOR, lambda step: step.judgement.is_susar)
+    first = _first_known(steps, _SPONSOR, _is_susar)
     if first is None:
         return []
-    severe = _start(
-        steps[first.step.version - 1 :],
-        _SPONSOR,
-        lambda step: step.judgement.is_susar and step.is_severe,
-    )
+    initial = _days("SUSAR_INITIAL", first, USUAL_DAYS, time_zone)
+    severe = _first_known(steps, _SPONSOR, _is_severe_susar)
     if severe is None:
-        return [_days("SUSAR_INITIAL", first, USUAL_DAYS, time_zone)]
+        return [initial]
     follow_up = _days("SUSAR_FOLLOW_UP", severe, USUAL_DAYS, time_zone)
-    if severe.step is first.step:
-        return [_days("SUSAR_INITIAL", first, SEVERE_DAYS, time_zone), follow_up]
-    return [
-        _days("SUSAR_INITIAL", first, USUAL_DAYS, time_zone),
-        _days("SUSAR_UPGRADE_FATAL_LT", severe, SEVERE_DAYS, time_zone),
-        follow_up,
-    ]
+    urgent = _days("SUSAR_INITIAL", severe, SEVERE_DAYS, time_zone)
+    if severe.step is first.step and urgent.expires_at(time_zone) <= initial.expires_at(time_zone):
+        return [urgent, follow_up]
+    upgrade = _days("SUSAR_UPGRADE_FATAL_LT", severe, SEVERE_DAYS, time_zone)
+    return [initial, upgrade, follow_up]
 
 
 def _new_information(steps: Sequence[_Step], time_zone: ZoneInfo) -> list[Clock]:
@@ -226,24 +242,46 @@ def _aware(step: _Step, awareness: _Awareness) -> _Start | None:
     return None
 
 
-def _start(
-    steps: Sequence[_Step], awareness: _Awareness, qualifies: Callable[[_Step], bool]
-) -> _Start | None:
+def _earliest(steps: Iterable[_Step], awareness: _Awareness) -> _Start | None:
+    """Return the earliest time that the steps state; the first that states one starts the clock."""
     known = [aware for step in steps if (aware := _aware(step, awareness)) is not None]
-    started = list(dropwhile(lambda one: not qualifies(one.step), known))
-    if not started:
+    if not known:
         return None
-    return replace(min(started, key=lambda one: one.at), step=started[0].step)
+    return replace(min(known, key=lambda one: one.at), step=known[0].step)
+
+
+def _first_known(
+    steps: Sequence[_Step], awareness: _Awareness, qualifies: Callable[[CaseUpdate], bool]
+) -> _Start | None:
+    """Return since when the case, as a party then knew it, has qualified.
+
+    Asked after each step: the first that shows such a time starts the clock.
+    """
+    knowledge = Knowledge()
+    stated: dict[int, _Start] = {}
+    start: _Start | None = None
+    for step in steps:
+        aware = _aware(step, awareness)
+        if aware is not None:
+            stated[step.version] = aware
+        for known in _learn(knowledge, step, aware):
+            if (start is None or known.at < start.at) and qualifies(known.case):
+                start = replace(stated[known.version], step=start.step if start else step)
+    return start
+
+
+def _learn(knowledge: Knowledge, step: _Step, aware: _Start | None) -> Iterable[Known]:
+    at = None if aware is None else aware.at
+    if step.stated is None:
+        return [] if at is None else [Known(at, step.version, step.case)]
+    # Who says only since when, says it of the case as it stands.
+    stated = step.case if states_nothing_else(step.stated) else step.stated
+    return knowledge.learn(stated, at, step.version)
 
 
 def _hours(
-    clock: ClockName,
-    steps: Sequence[_Step],
-    qualifies: Callable[[_Step], bool],
-    *,
-    ended_by_version: int | None = None,
+    clock: ClockName, start: _Start | None, *, ended_by_version: int | None = None
 ) -> list[Clock]:
-    start = _start(steps, _INVESTIGATOR, qualifies)
     if start is None:
         return []
     due = start.at + timedelta(hours=HOURS)
@@ -267,5 +305,17 @@ def _started(clock: ClockName, start: _Start) -> Clock:
     )
 
 
-def _is_serious_reaction(step: _Step) -> bool:
-    return step.judgement.is_serious_reaction
+def _is_serious(case: CaseUpdate) -> bool:
+    return judge_case(case).serious is True
+
+
+def _is_serious_reaction(case: CaseUpdate) -> bool:
+    return judge_case(case).is_serious_reaction
+
+
+def _is_susar(case: CaseUpdate) -> bool:
+    return judge_case(case).is_susar
+
+
+def _is_severe_susar(case: CaseUpdate) -> bool:
+    return is_fatal_or_life_threatening(case.criteria) and _is_susar(case)

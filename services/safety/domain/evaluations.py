@@ -15,7 +15,7 @@ from services.kernel.values import NUMBER, WHOLE, Flag, Moment, Name
 from services.protocol.settings import Regime, Settings
 from services.safety.domain.case_updates import CaseUpdate, accumulate
 from services.safety.domain.classification import judge_case
-from services.safety.domain.clocks import Clock, binding_due_date, derive_clocks
+from services.safety.domain.clocks import Clock, binding_due_date, derive_cumulative_clocks
 from services.safety.domain.incidence import CountedEvent, Incidence, count_incidence
 from services.safety.domain.timing import is_soon_after_infusion, is_treatment_emergent
 
@@ -64,12 +64,12 @@ def evaluate_adverse_event(
 
     Triage that ended because seriousness was decided is not listed.
     """
-    stood = accumulate(asked.updates)
+    *_, stands = accumulate(asked.updates)
     regimes = settings.safety_regimes if asked.regimes is None else asked.regimes
-    judged = judge_case(stood[-1])
+    judged = judge_case(stands)
     clocks = [
         clock
-        for clock in derive_clocks(stood, regimes, time_zone)
+        for clock in derive_cumulative_clocks(asked.updates, regimes, time_zone)
         if clock.ended_by_version is None
     ]
     return {
