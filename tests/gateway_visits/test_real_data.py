@@ -78,8 +78,15 @@ async def pilot(
         yield running
 
 
-async def register(pilot: WholeSystem, subject: Mapping[str, Any]) -> UUID:
+async def register(
+    pilot: WholeSystem, subject: Mapping[str, Any], turns: asyncio.Semaphore
+) -> UUID:
     """Register one subject, who consented when the pilot began."""
+    async with turns:
+        return await _registered(pilot, subject)
+
+
+async def _registered(pilot: WholeSystem, subject: Mapping[str, Any]) -> UUID:
     one = await pilot.made(
         "/participants",
         {
@@ -126,7 +133,8 @@ async def post(pilot: WholeSystem, rows: Sequence[Mapping[str, Any]]) -> httpx.R
 
 async def test_emergent_events_of_the_pilot_are_recounted(pilot: WholeSystem) -> None:
     subjects = [one for one in rows_of("adsl") if one["SAFFL"] == "Y"]
-    ids = await asyncio.gather(*(register(pilot, subject) for subject in subjects))
+    turns = asyncio.Semaphore(8)
+    ids = await asyncio.gather(*(register(pilot, subject, turns) for subject in subjects))
     await tell_first_doses(pilot, subjects, ids)
     events: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows_of("adae"):
