@@ -7,7 +7,7 @@ from typing import Final
 
 from fastapi import FastAPI
 
-from gateway.bulk_visits import AT_ONCE, bulk_visits
+from gateway.bulk_visits import BulkTurns, bulk_visits
 from gateway.checkpoints import Signer, load_key
 from gateway.forwarding import Forwarder
 from gateway.limits import Limited
@@ -20,17 +20,18 @@ from gateway.strangers import find_participant
 from gateway.trail import trail
 from gateway.verification import verification
 from gateway.visits import visits
-from services.kernel.access import TokenVerifier
 from services.kernel.application import (
+    KERNEL_SUBJECTS,
     NO_TELEMETRY,
     Application,
     add_routes,
     refuse_as_problems,
 )
-from services.kernel.documents import described
-from services.kernel.surfaces import SUBJECTS
-from services.kernel.telemetry import Metrics, Observed, configure_logging
-from services.kernel.tracing import add_tracing
+from services.kernel.holdings import Holdings
+from services.kernel.http import Guard
+from services.kernel.identity import TokenVerifier
+from services.kernel.observing import Metrics, Observed, Tracing, add_tracing, configure_logging
+from services.kernel.openapi import described
 
 
 class _AnyStudy(Container[str]):
@@ -44,7 +45,14 @@ def create_app() -> FastAPI:
     """Return the gateway, configured by the environment."""
     settings = GatewaySettings()
     configure_logging(settings.log_level)
-    metrics = Metrics()
+    verifier = TokenVerifier(settings.issuers)
+    holdings = Holdings(
+        Metrics(),
+        Forwarder(settings.url_by_service),
+        BulkTurns(),
+        Signer(load_key(settings.checkpoint_key)),
+        Guard(verifier=verifier, studies=_AnyStudy(), find_participant=find_participant),
+    )
     app = Application(
         title="Trial events",
         summary="A REST system that clinical trials run on.",
@@ -57,17 +65,10 @@ def create_app() -> FastAPI:
         redirect_slashes=False,
         separate_input_output_schemas=False,
         telemetry=NO_TELEMETRY,
-        lifespan=_lifespan,
+        lifespan=lambda _app: _running(holdings),
     )
-    app.state.service = SERVICE
-    app.state.studies = _AnyStudy()
-    app.state.metrics = metrics
-    app.state.verifier = TokenVerifier(settings.issuers)
-    app.state.forwarder = Forwarder(settings.url_by_service)
-    app.state.find_participant = find_participant
+    app.state.holdings = holdings
     documents = read_documents()
-    app.state.bulk_turns = asyncio.Semaphore(AT_ONCE)
-    app.state.signer = Signer(load_key(settings.checkpoint_key))
     routers = (
         visits,
         bulk_visits,
@@ -82,15 +83,15 @@ def create_app() -> FastAPI:
     add_forwarding(app, documents)
     refuse_as_problems(app)
     add_contract(app, documents)
-    app.add_middleware(Limited, verifier=app.state.verifier, settings=settings)
-    app.add_middleware(Observed, metrics=metrics, service=SERVICE)
-    app.state.end_tracing = add_tracing(app, SERVICE)
+    app.add_middleware(Limited, verifier=verifier, settings=settings)
+    app.add_middleware(Observed, metrics=holdings[Metrics], service=SERVICE)
+    holdings.add(add_tracing(app, SERVICE))
     return app
 
 
 SERVICE: Final = "gateway"
 _SUBJECTS: Final = {
-    **SUBJECTS,
+    **KERNEL_SUBJECTS,
     "me": "What the token says of its bearer, and a participant's own record.",
     "visits": "The visits of the schedule, and everything of a visit in one request.",
 }
@@ -103,8 +104,8 @@ refused, as a problem (RFC 9457) whose `type` is the address of a page about it.
 
 
 @asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    await app.state.forwarder.open()
+async def _running(holdings: Holdings) -> AsyncIterator[None]:
+    await holdings[Forwarder].open()
     yield
-    await app.state.forwarder.close()
-    await asyncio.to_thread(app.state.end_tracing)
+    await holdings[Forwarder].close()
+    await asyncio.to_thread(holdings[Tracing].end)

@@ -28,28 +28,43 @@ from gateway.visits import (
     replayed,
     settle_anew,
 )
-from services.kernel.appending import fingerprint
-from services.kernel.bodies import Written
-from services.kernel.calls import Call, CallDep, IdempotencyKey
 from services.kernel.exact_json import canonical_json, parse_json
-from services.kernel.lines import Lines, TooManyRows, read_lines
-from services.kernel.operations import may, router
-from services.kernel.paths import parse_participant
+from services.kernel.holdings import held
+from services.kernel.http import (
+    NDJSON,
+    Call,
+    CallDep,
+    IdempotencyKey,
+    KeyReused,
+    Lines,
+    TooManyRows,
+    fingerprint,
+    may,
+    parse_participant,
+    read_lines,
+    router,
+)
+from services.kernel.observing import frames
 from services.kernel.problems import InternalFault, problem_document, request_id_of
-from services.kernel.receiving import NDJSON
+from services.kernel.records import Written
 from services.kernel.refusals import Fault, Refusal
-from services.kernel.telemetry import frames
-from services.kernel.units import KeyReused
 
 log = structlog.get_logger()
 
 bulk_visits = router(prefix="/v1/studies/{study}", tags=["visits"])
 
 MOST_VISITS: Final = 1000
-AT_ONCE: Final = 8
+_AT_ONCE: Final = 8
 _LONGEST_PARTICIPANT: Final = 80
 VISIT_ROW: Final = "VisitRow"
 """The name of the row's schema, which the contract puts together from a visit's."""
+
+
+class BulkTurns(asyncio.Semaphore):
+    """So many rows of bulk requests are settled at once in this process."""
+
+    def __init__(self) -> None:
+        super().__init__(_AT_ONCE)
 
 
 class VisitRowAnswer(BaseModel):
@@ -93,7 +108,7 @@ async def record_visits(
     """
     del idempotency_key
     lines = read_lines(request, MOST_VISITS)
-    turns: asyncio.Semaphore = request.app.state.bulk_turns
+    turns = held(request, BulkTurns)
     rows = [_row(request, call, lines, index) for index in range(len(lines.rows))]
     kept = [None] * len(rows) if validate_only else await _kept(rows, turns)
     settle = check_visit if validate_only else settle_anew

@@ -9,8 +9,7 @@ from fastapi import FastAPI
 from gateway.bulk_visits import VISIT_ROW
 from gateway.routing import DOCUMENTS, operations_of
 from gateway.visit_parts import ENDPOINT_BY_SERVICE, MEMBERS_BY_SERVICE
-from services.kernel.components import JSON
-from services.kernel.documents import document
+from services.kernel.openapi import JSON, document
 from services.kernel.problems import MEDIA_TYPE, PROBLEM_PAGES
 
 EXAMPLES: Final = DOCUMENTS / "examples"
@@ -25,7 +24,7 @@ _EXAMPLE_ID: Final = "5b2c1e7a-4f0d-4c53-9d55-5f0c3c1d2e11"
 
 def merged_document(app: FastAPI, documents: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return the contract: what callers may reach of the services, and the gateway's own."""
-    whole = document(app)
+    whole = document(app, "gateway")
     parts = {name: _apart(name, part, whole) for name, part in documents.items()}
     for name, part in parts.items():
         for operation in operations_of({name: part}):

@@ -19,8 +19,8 @@ from starlette.responses import Response
 from yarl import URL
 
 from services.kernel.exact_json import parse_json
+from services.kernel.observing import parent_headers
 from services.kernel.problems import Unavailable, request_id_of
-from services.kernel.tracing import parent_headers
 
 SERVICES: Final = ("enrolment", "scoring", "safety")
 _PASSED_ON: Final = (

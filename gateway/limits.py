@@ -15,7 +15,7 @@ from limits.storage import MemoryStorage
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.settings import GatewaySettings
-from services.kernel.access import TokenVerifier
+from services.kernel.identity import TokenVerifier
 from services.kernel.problems import TooManyRequests, Unavailable, problem_response
 from services.kernel.refusals import Refusal
 

@@ -13,9 +13,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.forwarding import SERVICES, Forwarder, Reply, headers_of, json_bytes
-from services.kernel.csv_lists import CSV, wants_csv, write_csv
 from services.kernel.exact_json import NotJson, canonical_json, parse_json
-from services.kernel.paging import WrongCursor
+from services.kernel.holdings import held
+from services.kernel.http import CSV, WrongCursor, wants_csv, write_csv
 from services.kernel.refusals import Fault
 
 LONGEST_CURSOR: Final = 512
@@ -84,7 +84,7 @@ async def merged_page(
     they are ordered by the member `by`. Raises WrongCursor, and ServiceDown.
     """
     position = read_position(after)
-    forwarder: Forwarder = request.app.state.forwarder
+    forwarder = held(request, Forwarder)
     filters = [
         pair
         for pair in parse_qsl(request.url.query, keep_blank_values=True)

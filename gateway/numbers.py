@@ -11,6 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from gateway.forwarding import SERVICES, Forwarder, ServiceDown
+from services.kernel.holdings import held
+from services.kernel.observing import Metrics
 
 _UP: Final = "service_up"
 
@@ -19,12 +21,12 @@ async def numbers_of_all(request: Request) -> bytes:
     """Return the numbers of the gateway and the services, in Prometheus form."""
     texts = await asyncio.gather(*(_numbers_of(request, service) for service in SERVICES))
     found = dict(zip(SERVICES, texts, strict=True))
-    own = request.app.state.metrics.exposition().decode()
+    own = held(request, Metrics).exposition().decode()
     return merged({"gateway": own, **{name: text or "" for name, text in found.items()}}, found)
 
 
 async def _numbers_of(request: Request, service: str) -> str | None:
-    forwarder: Forwarder = request.app.state.forwarder
+    forwarder = held(request, Forwarder)
     try:
         reply = await forwarder.forward(request, service, "/metrics", study=None)
     except ServiceDown:

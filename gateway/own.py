@@ -10,10 +10,10 @@ from starlette.responses import PlainTextResponse, Response
 
 from gateway.forwarding import SERVICES, Forwarder, ServiceDown
 from gateway.numbers import numbers_of_all
-from services.kernel.access import ROLES, Role, TokenVerifier
-from services.kernel.calls import CallDep
 from services.kernel.exact_json import canonical_json
-from services.kernel.operations import may, open_router, router
+from services.kernel.holdings import held
+from services.kernel.http import CallDep, Guard, may, open_router, router
+from services.kernel.identity import ROLES, Role
 from services.kernel.refusals import NotFound
 
 health = open_router(tags=["health"])
@@ -76,7 +76,7 @@ async def _own_record(request: Request, call: Any, part: str) -> Response:
     if caller.participant is None or len(caller.studies) != 1:
         raise NotFound
     study = next(iter(caller.studies))
-    forwarder: Forwarder = request.app.state.forwarder
+    forwarder = held(request, Forwarder)
     reply = await forwarder.forward(
         request,
         "enrolment",
@@ -142,14 +142,14 @@ def _not_ready(fault: str) -> dict[str, Any]:
 
 
 async def _state_of_tokens(request: Request) -> dict[str, Any]:
-    verifier: TokenVerifier = request.app.state.verifier
+    verifier = held(request, Guard).verifier
     if await verifier.are_keys_known():
         return {"status": "ready", "faults": []}
     return _not_ready("The keys of an issuer of tokens cannot be had.")
 
 
 async def _state_of(request: Request, service: str) -> dict[str, Any]:
-    forwarder: Forwarder = request.app.state.forwarder
+    forwarder = held(request, Forwarder)
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
             reply = await forwarder.forward(

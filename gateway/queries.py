@@ -8,11 +8,9 @@ from starlette.responses import Response
 
 from gateway.forwarding import SERVICES, Forwarder, Reply, ServiceDown, headers_of, json_bytes
 from gateway.merging import LongCursor, merged_page
-from services.kernel.bodies import Page
-from services.kernel.calls import CallDep, IdempotencyKey
-from services.kernel.operations import may, router
-from services.kernel.paths import parse_id
-from services.kernel.query_routes import (
+from services.kernel.holdings import held
+from services.kernel.http import CallDep, IdempotencyKey, may, parse_id, router
+from services.kernel.queries.routes import (
     ANSWERERS,
     READERS,
     QueryAnswerBody,
@@ -20,6 +18,7 @@ from services.kernel.query_routes import (
     QueryFilter,
     QueryView,
 )
+from services.kernel.records import Page
 from services.kernel.refusals import NotFound
 
 queries = router(prefix="/v1/studies/{study}/queries", tags=["queries"])
@@ -72,7 +71,7 @@ async def answer_query(
     """Answer a query with a reason; another answer is a new version, and the record stays."""
     del idempotency_key
     asked = await _asked_by(request, call.study, query)
-    forwarder: Forwarder = request.app.state.forwarder
+    forwarder = held(request, Forwarder)
     reply = await forwarder.forward(
         request,
         asked.service,
@@ -89,7 +88,7 @@ async def _asked_by(request: Request, study: str, query: str) -> Reply:
 
     Raises NotFound, and ServiceDown where the one that asks may be among those that are down.
     """
-    forwarder: Forwarder = request.app.state.forwarder
+    forwarder = held(request, Forwarder)
     path = f"/v1/studies/{study}/queries/{parse_id(query)}"
     headers = headers_of(request)
     headers.pop("idempotency-key", None)

@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 from gateway.forwarding import Reply, headers_of, json_bytes
 from gateway.visit_parts import Visit
+from services.kernel.http import KeyReused
 from services.kernel.refusals import Fault
-from services.kernel.units import KeyReused
 
 _PART_ORDER: Final = (
     "assessments",

@@ -16,8 +16,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.forwarding import SERVICES, Forwarder
-from services.kernel.access import NotPermitted, TokenVerifier, require_study
-from services.kernel.receiving import LARGEST_BODY, LARGEST_BULK, read_bytes
+from services.kernel.holdings import held
+from services.kernel.http import LARGEST_BODY, LARGEST_BULK, Guard, read_bytes
+from services.kernel.identity import NotPermitted, require_study
 
 DOCUMENTS: Final = Path(__file__).resolve().parent.parent / "openapi"
 _OWN: Final = ("/health/", "/metrics")
@@ -77,7 +78,7 @@ def _endpoint(operation: Operation) -> Any:
         if not operation.is_public:
             await _admit(request, operation)
         body = b"" if operation.method == "GET" else await read_bytes(request, largest)
-        forwarder: Forwarder = request.app.state.forwarder
+        forwarder = held(request, Forwarder)
         reply = await forwarder.forward(
             request,
             operation.service,
@@ -93,7 +94,7 @@ def _endpoint(operation: Operation) -> Any:
 
 async def _admit(request: Request, operation: Operation) -> None:
     """Turn away whom the service would turn away, before a body is read for it."""
-    verifier: TokenVerifier = request.app.state.verifier
+    verifier = held(request, Guard).verifier
     caller = await verifier.verify(request.headers.getlist("authorization"))
     if not caller.has_role(*operation.roles):
         raise NotPermitted

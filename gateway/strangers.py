@@ -5,7 +5,8 @@ from urllib.parse import quote
 from starlette.requests import Request
 
 from gateway.forwarding import Forwarder, headers_of
-from services.kernel.calls import Call
+from services.kernel.holdings import held
+from services.kernel.http import Call
 from services.kernel.refusals import NotFound
 
 _NOT_FOUND = 404
@@ -16,7 +17,7 @@ async def find_participant(request: Request, call: Call, text: str) -> None:
 
     Asks by a visit that is never written and read by nobody. Raises ServiceDown.
     """
-    forwarder: Forwarder = request.app.state.forwarder
+    forwarder = held(request, Forwarder)
     headers = {**headers_of(request), "Content-Type": "application/json"}
     reply = await forwarder.forward(
         request,

@@ -14,13 +14,10 @@ from starlette.responses import Response, StreamingResponse
 
 from gateway.forwarding import SERVICES, Forwarder, Stream
 from gateway.merging import LongCursor, merged_page
-from services.kernel.audit import AuditFilter
-from services.kernel.bodies import Page
-from services.kernel.calls import CallDep
-from services.kernel.csv_lists import CSV, csv_cell
-from services.kernel.operations import may, router
-from services.kernel.reads import ReadFilter
-from services.kernel.receiving import NDJSON
+from services.kernel.audit import AuditFilter, ReadFilter
+from services.kernel.holdings import held
+from services.kernel.http import CSV, NDJSON, CallDep, csv_cell, may, router
+from services.kernel.records import Page
 from services.kernel.values import Instant
 
 trail = router(prefix="/v1/studies/{study}", tags=["audit"])
@@ -164,7 +161,7 @@ async def list_reads(
 
 
 async def _export(request: Request, study: str, *, is_csv: bool) -> Response:
-    forwarder: Forwarder = request.app.state.forwarder
+    forwarder = held(request, Forwarder)
     path = f"/v1/studies/{study}/audit/export"
     async with AsyncExitStack() as opening:
         streams = [

@@ -19,11 +19,11 @@ from gateway.checkpoints import (
 )
 from gateway.forwarding import SERVICES, Forwarder, Reply
 from gateway.tree import inclusion_path, tree_hash
-from services.kernel.calls import CallDep
 from services.kernel.exact_json import canonical_json, stamp
-from services.kernel.operations import may, router
+from services.kernel.holdings import held
+from services.kernel.http import CallDep, may, router
 from services.kernel.refusals import Conflict, NotFound
-from services.kernel.tables import STUDY_STREAM
+from services.kernel.storage import STUDY_STREAM
 from services.kernel.values import Instant
 
 verification = router(prefix="/v1/studies/{study}/audit", tags=["audit"])
@@ -93,7 +93,7 @@ class ProofView(BaseModel):
 
 
 async def _ask_all(request: Request, study: str, path: str) -> list[Reply]:
-    forwarder: Forwarder = request.app.state.forwarder
+    forwarder = held(request, Forwarder)
     return await forwarder.ask_all(request, f"/v1/studies/{study}/audit/{path}", study=study)
 
 
@@ -145,7 +145,7 @@ async def read_checkpoint(request: Request, call: CallDep) -> Response:
 
     It shows later that nothing recorded before was changed, removed or cut off.
     """
-    signer: Signer = request.app.state.signer
+    signer = held(request, Signer)
     key_set = signer.key_set
     replies = await _ask_all(request, call.study, "heads")
     refused = _refused(replies)
@@ -178,7 +178,7 @@ async def prove_event(
     The headers lead from the event to the head of its chain, the path from there to the
     root. Whoever holds the checkpoint needs nothing else to check it.
     """
-    signer: Signer = request.app.state.signer
+    signer = held(request, Signer)
     kept = None if checkpoint is None else signer.read(checkpoint, call.study)
     _ = signer.key
     said = await _heads(request, call.study, kept)
@@ -219,7 +219,7 @@ async def prove_event(
 async def _heads(request: Request, study: str, kept: Mapping[str, Any] | None) -> list[Reply]:
     if kept is None:
         return await _ask_all(request, study, "heads")
-    forwarder: Forwarder = request.app.state.forwarder
+    forwarder = held(request, Forwarder)
     return [
         await forwarder.forward(
             request,
@@ -235,7 +235,7 @@ async def _heads(request: Request, study: str, kept: Mapping[str, Any] | None) -
 async def _chain(request: Request, study: str, service: str, seq: int, size: int) -> Reply:
     if seq > size:
         raise NotFound("The checkpoint is older than the event.")
-    forwarder: Forwarder = request.app.state.forwarder
+    forwarder = held(request, Forwarder)
     return await forwarder.forward(
         request,
         service,

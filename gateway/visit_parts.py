@@ -10,6 +10,7 @@ from urllib.parse import quote
 from starlette.requests import Request
 
 from gateway.forwarding import Forwarder, Reply, ServiceDown, headers_of, json_bytes
+from services.kernel.holdings import held
 from services.kernel.refusals import Fault
 
 Said = Reply | ServiceDown
@@ -47,8 +48,7 @@ class Visit:
     @property
     def forwarder(self) -> Forwarder:
         """The hop to the services."""
-        forwarder: Forwarder = self.request.app.state.forwarder
-        return forwarder
+        return held(self.request, Forwarder)
 
     @property
     def path(self) -> str:

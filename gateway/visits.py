@@ -18,12 +18,9 @@ from starlette.responses import Response
 from gateway.forwarding import Reply, ServiceDown
 from gateway.receipts import Kept, keep_receipt, kept_receipt, receipt_of
 from gateway.visit_parts import Said, Visit
-from services.kernel.access import Role
-from services.kernel.appending import fingerprint
-from services.kernel.bodies import DocumentedAs, RecordBody, SettledQueries, Warned, Written
-from services.kernel.calls import CallDep, IdempotencyKey
 from services.kernel.exact_json import canonical_json
-from services.kernel.operations import may, router
+from services.kernel.http import CallDep, IdempotencyKey, KeyReused, fingerprint, may, router
+from services.kernel.identity import Role
 from services.kernel.problems import (
     MEDIA_TYPE,
     InvalidRequest,
@@ -33,8 +30,8 @@ from services.kernel.problems import (
     refusal_headers,
     request_id_of,
 )
+from services.kernel.records import DocumentedAs, RecordBody, SettledQueries, Warned, Written
 from services.kernel.refusals import Conflict, Fault, Refusal
-from services.kernel.units import KeyReused
 from services.kernel.values import CalendarDate, Code, Reason
 
 visits = router(prefix="/v1/studies/{study}", tags=["visits"])

@@ -28,7 +28,7 @@ _LOGGED_LINES: Final = 12
 
 
 SERVER_OPTIONS: Final = (
-    *("--http", "services.kernel.connections:HttpConnection"),
+    *("--http", "services.kernel.http.server:HttpConnection"),
     *("--no-access-log", "--no-server-header", "--no-proxy-headers"),
     *("--log-level", "warning"),
 )

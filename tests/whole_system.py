@@ -22,10 +22,12 @@ from gateway.app import create_app
 from launcher.ports import free_port
 from launcher.trial_story import people, screening, visit
 from services.enrolment.app import ENROLMENT
-from services.kernel.application import Service, build_app
+from services.kernel.application import build_app
+from services.kernel.definition import Service
 from services.kernel.exact_json import canonical_json
+from services.kernel.feeds import FeedNews, Followers
 from services.kernel.settings import Issuer, ProcessSettings
-from services.protocol.loading import load_studies
+from services.protocol.loading import Studies, load_studies
 from services.protocol.study import Site
 from services.safety.app import SAFETY, build_safety
 from services.safety.settings import WebhookSettings
@@ -81,8 +83,8 @@ class Process:
             return
         self._server.should_exit = True
         # Else it would wait for the long polls of the others.
-        if hasattr(self.app.state, "news"):
-            self.app.state.news.next_event(STUDY).set()
+        if FeedNews in self.app.state.holdings:
+            self.app.state.holdings[FeedNews].next_event(STUDY).set()
         await self._serving
 
 
@@ -250,7 +252,7 @@ async def whole_system(
     # As many places as the tests take: each enrols participants of its own.
     study = load_studies()[STUDY]
     others = [Site(code=code, name=code, time_zone="Asia/Shanghai") for code in sites]
-    studies = {STUDY: replace(study, places=None, sites=(*study.sites, *others))}
+    studies = Studies({STUDY: replace(study, places=None, sites=(*study.sites, *others))})
     async with AsyncExitStack() as running:
         dsns, processes = {}, {}
         for name, service in SERVICES.items():
@@ -276,8 +278,8 @@ async def whole_system(
         client = await running.enter_async_context(httpx.AsyncClient(base_url=url, timeout=60))
         yield WholeSystem(url, client, key, dsns, processes)
         # Else each server would wait for the others' long polls.
-        states = [processes[name].app.state for name in SERVICES]
-        await asyncio.gather(*(state.followers.close() for state in states))
+        held = [processes[name].app.state.holdings for name in SERVICES]
+        await asyncio.gather(*(holdings[Followers].close() for holdings in held))
 
 
 def _gateway(issuer: Issuer, urls: Mapping[str, str], environment: Mapping[str, str]) -> FastAPI:

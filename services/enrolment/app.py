@@ -23,7 +23,8 @@ from services.enrolment.routes.statuses import statuses
 from services.enrolment.routes.studies import studies
 from services.enrolment.routes.visits import visits
 from services.enrolment.tables import TABLES
-from services.kernel.application import Service, build_app
+from services.kernel.application import build_app
+from services.kernel.definition import Service
 from services.kernel.settings import ProcessSettings
 from services.protocol.loading import load_studies
 
@@ -63,7 +64,7 @@ ENROLMENT = Service(
     },
     follows=FOLLOWED,
     find_participant=own_id,
-    keeps={"drawn_schedules": DrawnSchedules},
+    keeps=(DrawnSchedules,),
     typed={"since": itemgetter("date"), "held_on": itemgetter("date")},
 )
 

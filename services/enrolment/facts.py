@@ -22,12 +22,11 @@ from services.enrolment.domain.participant_file import (
     StudyBook,
     names_of,
 )
-from services.kernel.database import Connection
-from services.kernel.decisions import Stored
 from services.kernel.exact_json import parse_json
-from services.kernel.facts import load_facts
-from services.kernel.records import files_of_participants, standing_records
-from services.kernel.tables import STUDY_STREAM
+from services.kernel.feeds import load_facts
+from services.kernel.records import Stored
+from services.kernel.resources import files_of_participants, standing_records
+from services.kernel.storage import STUDY_STREAM, Connection
 from services.protocol.study import Study
 
 FOLLOWED: Final = {

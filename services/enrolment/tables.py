@@ -6,7 +6,7 @@ from typing import Final
 from sqlalchemy import DateTime, Index, MetaData, text
 from sqlmodel import Field
 
-from services.kernel.tables import VersionRow
+from services.kernel.storage import VersionRow
 
 TABLES: Final = MetaData()
 

@@ -2,16 +2,15 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.telemetry import TelemetryConfig
-from sqlalchemy import MetaData
 from starlette.exceptions import HTTPException
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
@@ -19,67 +18,37 @@ from starlette.responses import Response
 from starlette.routing import compile_path
 from starlette.types import ASGIApp
 
-from services.kernel import surfaces
-from services.kernel.access import Role, TokenVerifier
-from services.kernel.appending import Columns
-from services.kernel.audit_routes import audit_routes
-from services.kernel.calls import Find
-from services.kernel.database import Database
-from services.kernel.documents import described, document
-from services.kernel.feed import FeedNews
-from services.kernel.following import Followers, Source
+from services.kernel.audit import ReadLog
+from services.kernel.audit.routes import audit_routes
+from services.kernel.definition import Service
+from services.kernel.feeds import FeedNews, Followers, Source
+from services.kernel.feeds.routes import feed_routes
+from services.kernel.holdings import Holdings
+from services.kernel.http import Guard
+from services.kernel.http.health import health_routes, metrics_routes
+from services.kernel.identity import TokenVerifier
+from services.kernel.observing import Metrics, Observed, Tracing, add_tracing, configure_logging
+from services.kernel.openapi import described, document
 from services.kernel.problems import (
     from_http_exception,
     from_validation,
     problem_response,
     request_id_of,
 )
-from services.kernel.query_routes import query_routes
-from services.kernel.reads import ReadLog
+from services.kernel.queries.routes import query_routes
 from services.kernel.refusals import Refusal
 from services.kernel.settings import ProcessSettings
-from services.kernel.telemetry import Metrics, Observed, configure_logging
-from services.kernel.tracing import add_tracing
-from services.kernel.writing import Writer
+from services.kernel.storage import Database
+from services.kernel.writing import Columns, Writer
 
 _NOT_ALLOWED: Final = 405
-
-Task = Callable[[FastAPI], Coroutine[Any, Any, None]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Service:
-    """What distinguishes one service from another.
-
-    `subjects`: what the tags of its operations mean.
-    `follows`: which kinds of record it keeps of which other service.
-    `background`: tasks that run as long as the process.
-    `keeps`: what a process has of its own, by its name in the application's state.
-    `find_participant`: finds whom a path means, before a refusal says more of a record.
-    `until_known`: codes of warnings that end when the feed tells of the participant;
-    `shown_unverified`: who sees before that what such a record asks.
-    `typed`: how columns that are not called as their member follow from a document.
-    """
-
-    name: str
-    title: str
-    summary: str
-    tables: MetaData
-    routers: Sequence[APIRouter]
-    subjects: Mapping[str, str] = field(default_factory=dict)
-    follows: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    background: Sequence[Task] = ()
-    keeps: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
-    find_participant: Find | None = None
-    until_known: frozenset[str] = frozenset()
-    shown_unverified: Sequence[Role] = ()
-    typed: Mapping[str, Callable[[Mapping[str, Any]], Any]] = field(default_factory=dict)
-
-    @property
-    def follows_participants(self) -> bool:
-        """Tell whether another service's feed says who takes part."""
-        return any("participant" in kinds for kinds in self.follows.values())
-
+KERNEL_SUBJECTS: Final = {
+    "health": "Whether a process lives and can serve, and its numbers.",
+    "audit": "Who did what, when and why, and the proof that nothing was changed since.",
+    "queries": "What is odd about records as they stand, until it is answered or corrected.",
+    "feed": "A service's events in commit order, for the other services.",
+}
+"""What the tags of the operations mean that every service has."""
 
 NO_TELEMETRY: Final[TelemetryConfig] = {"tracing": False, "metrics": False, "logs": False}
 """The framework's own looks for providers at every request, which costs 8 % of the time."""
@@ -104,12 +73,18 @@ class Application(FastAPI):
 def build_app(service: Service, studies: Mapping[str, Any], settings: ProcessSettings) -> FastAPI:
     """Return the service's application; `studies` are what its paths may name."""
     configure_logging(settings.log_level)
-    metrics = Metrics()
     database = Database(settings.database_url.get_secret_value(), service.name)
+    guard = Guard(
+        verifier=TokenVerifier(settings.issuers),
+        studies=studies,
+        find_participant=service.find_participant,
+    )
+    holdings = Holdings(service, settings, studies, database, Metrics(), FeedNews(database), guard)
+    holdings.add(*(make() for make in service.keeps))
     app = Application(
         title=service.title,
         summary=service.summary,
-        openapi_tags=described({**surfaces.SUBJECTS, **service.subjects}),
+        openapi_tags=described({**KERNEL_SUBJECTS, **service.subjects}),
         version="1",
         openapi_url="/openapi.json",
         docs_url=None,
@@ -117,25 +92,15 @@ def build_app(service: Service, studies: Mapping[str, Any], settings: ProcessSet
         redirect_slashes=False,
         separate_input_output_schemas=False,
         telemetry=NO_TELEMETRY,
-        lifespan=_lifespan,
+        lifespan=lambda _app: _running(holdings, list(studies)),
     )
-    app.state.service = service.name
-    app.state.description = service
-    app.state.settings = settings
-    app.state.studies = studies
-    app.state.metrics = metrics
-    app.state.database = database
-    app.state.find_participant = service.find_participant
-    app.state.verifier = TokenVerifier(settings.issuers)
-    app.state.news = FeedNews(database)
-    for name, make in service.keeps.items():
-        setattr(app.state, name, make())
-    shared = (surfaces.health, surfaces.guarded, audit_routes, query_routes)
+    app.state.holdings = holdings
+    shared = (health_routes, metrics_routes, feed_routes, audit_routes, query_routes)
     add_routes(app, *service.routers, *shared)
     refuse_as_problems(app)
-    app.openapi = lambda: document(app)  # type: ignore[method-assign]
-    app.add_middleware(Observed, metrics=metrics, service=service.name)
-    app.state.end_tracing = add_tracing(app, service.name)
+    app.openapi = lambda: document(app, service.name)  # type: ignore[method-assign]
+    app.add_middleware(Observed, metrics=holdings[Metrics], service=service.name)
+    holdings.add(add_tracing(app, service.name))
     return app
 
 
@@ -185,31 +150,15 @@ def _methods_at(request: Request) -> str:
 
 
 @asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    state = app.state
-    service: Service = state.description
-    settings: ProcessSettings = state.settings
-    await state.database.open()
-    state.writer = Writer(
-        state.database,
-        [Columns(table) for table in service.tables.sorted_tables],
-        metrics=state.metrics,
-        release=settings.release,
-        longest_queue=settings.longest_queue,
-        largest_batch=settings.largest_batch,
-    )
-    state.followers = Followers(
-        [
-            Source(name, getattr(settings, f"{name}_url"), resources)
-            for name, resources in service.follows.items()
-        ],
-        state.database,
-        settings.service_token.get_secret_value(),
-    )
-    state.followers.start(state.studies)
-    state.reads = ReadLog(state.database)
-    tasks = [asyncio.create_task(state.news.listen())]
-    tasks += [asyncio.create_task(task(app)) for task in service.background]
+async def _running(holdings: Holdings, studies: Sequence[str]) -> AsyncIterator[None]:
+    service, database = holdings[Service], holdings[Database]
+    await database.open()
+    writer, followers, reads = _writer(holdings), _followers(holdings), ReadLog(database)
+    guard = replace(holdings[Guard], note_read=reads.note_answer)
+    holdings.add(writer, followers, reads, guard)
+    followers.start(studies)
+    tasks = [asyncio.create_task(holdings[FeedNews].listen())]
+    tasks += [asyncio.create_task(task(holdings)) for task in service.background]
     # Everything alive now lives for good: the collector need not walk it at every turn,
     # which took the slowest hundredth of writes from 70 to 22 ms.
     gc.collect()
@@ -219,8 +168,29 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    await state.followers.close()
-    await state.writer.close()
-    await state.reads.close()
-    await state.database.close()
-    await asyncio.to_thread(state.end_tracing)
+    await followers.close()
+    await writer.close()
+    await reads.close()
+    await database.close()
+    await asyncio.to_thread(holdings[Tracing].end)
+
+
+def _writer(holdings: Holdings) -> Writer:
+    settings = holdings[ProcessSettings]
+    return Writer(
+        holdings[Database],
+        [Columns(table) for table in holdings[Service].tables.sorted_tables],
+        metrics=holdings[Metrics],
+        release=settings.release,
+        longest_queue=settings.longest_queue,
+        largest_batch=settings.largest_batch,
+    )
+
+
+def _followers(holdings: Holdings) -> Followers:
+    settings = holdings[ProcessSettings]
+    sources = [
+        Source(name, getattr(settings, f"{name}_url"), resources)
+        for name, resources in holdings[Service].follows.items()
+    ]
+    return Followers(sources, holdings[Database], settings.service_token.get_secret_value())

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, MetaData, inspect, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from services.kernel.tables import KERNEL_TABLES, MARK_UPDATED_IN_PLACE, UPDATED_IN_PLACE
+from services.kernel.storage import KERNEL_TABLES, MARK_UPDATED_IN_PLACE, UPDATED_IN_PLACE
 
 SERVICES: Final = ("enrolment", "scoring", "safety")
 

@@ -3,14 +3,14 @@
 from typing import Any
 
 from pydantic import ConfigDict
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as form
 
 from services.protocol.overriding import override_study
 from services.protocol.settings import Settings, override_settings
 from services.protocol.study import Study
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@form(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Question:
     """What every evaluation may say beside its input.
 

@@ -25,12 +25,16 @@ class WrongStudyFile(Exception):  # noqa: N818 - states a fact
         self.reason = reason
 
 
-def load_studies(*folders: Path) -> dict[str, Study]:
+class Studies(dict[str, Study]):
+    """The studies that a process serves, by registry number."""
+
+
+def load_studies(*folders: Path) -> Studies:
     """Return the built-in studies and those of further folders, by registry number.
 
     Raises WrongStudyFile, also for a folder that does not exist.
     """
-    studies: dict[str, Study] = {}
+    studies = Studies()
     for folder in (BUILT_IN, *folders):
         if not folder.is_dir():
             raise WrongStudyFile(folder, None, "there is no such folder")

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Annotated, Any, Final
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as form
 
 from services.kernel.refusals import Fault, Impossible
 from services.kernel.values import WHOLE, Flag
@@ -31,7 +31,7 @@ _MEMBER_BY_NAME: Final = {
 Week = Annotated[int, Field(ge=0, le=520), WHOLE]
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class VisitSetting:
     """What is set otherwise of one visit; what is left out or null stays."""
 
@@ -44,7 +44,7 @@ class VisitSetting:
     window_source: Origin | None = None
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class PlanSettings:
     """The settings of a study that its file does not keep among the readings."""
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as form
 from pydantic_core import PydanticCustomError
 
 from services.kernel.refusals import Fault, Impossible
@@ -40,7 +40,7 @@ def _each_once(regimes: tuple[Regime, ...]) -> tuple[Regime, ...]:
     return regimes
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class Week12Settings:
     """How the week-12 value is found (rulebook section 2)."""
 
@@ -49,7 +49,7 @@ class Week12Settings:
     selection: Literal["nearest non-missing"] = "nearest non-missing"
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class RelapseSettings:
     """What counts as relapse (rulebook section 2)."""
 
@@ -59,7 +59,7 @@ class RelapseSettings:
     followup_days_after_week12_target: Days = 91
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class MissingDataSettings:
     """How missing values enter the analyses (rulebook section 2)."""
 
@@ -68,7 +68,7 @@ class MissingDataSettings:
     sensitivity: tuple[Literal["LOCF", "BOCF"], ...] = ("LOCF", "BOCF")
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class ConfidenceSettings:
     """Limits of a proportion (rulebook section 2)."""
 
@@ -76,7 +76,7 @@ class ConfidenceSettings:
     level: Annotated[Decimal, Field(gt=0, lt=1), NUMBER] = Decimal("0.95")
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class EligibilitySettings:
     """Limits and readings of the criteria (rulebook section 6)."""
 
@@ -108,7 +108,7 @@ class EligibilitySettings:
     tumour_marker_panel: tuple[str, ...] = ("AFP", "CEA", "CA19-9", "CA125", "PSA")
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class DoseSettings:
     """Readings of the dosing rules (rulebook section 7)."""
 
@@ -117,7 +117,7 @@ class DoseSettings:
     min_gap_days: Days = 10
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class SafetySettings:
     """Readings of the safety rules (rulebook section 8)."""
 
@@ -126,7 +126,7 @@ class SafetySettings:
     other_event_threshold_percent_export: Limit = Decimal(0)
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class Settings:
     """Every setting of a study, at its place in `profile_defaults.json`."""
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as form
 from pydantic_core import PydanticCustomError
 
 from services.kernel.refusals import NotFound
@@ -48,7 +48,7 @@ def _known_zone(name: str) -> str:
 TimeZone = Annotated[str, AfterValidator(_known_zone)]
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class Site:
     """A place where participants are seen; `places` None has no limit of its own."""
 
@@ -59,7 +59,7 @@ class Site:
     places: Count | None = None
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class Arm:
     """A group of participants and what it is given."""
 
@@ -70,7 +70,7 @@ class Arm:
     source: Origin = "registry"
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class Activity:
     """Something done at a visit; `order` is its place on an infusion day."""
 
@@ -81,7 +81,7 @@ class Activity:
     source: Origin = "assumption"
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class VisitPlan:
     """A planned visit: a target with a window, or for screening a range of days.
 
@@ -99,7 +99,7 @@ class VisitPlan:
     window_source: Origin = "assumption"
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class Criterion:
     """One atomic criterion, and who may state it."""
 
@@ -112,7 +112,7 @@ class Criterion:
     source: Origin = "registry"
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class OutcomeMeasure:
     """A registered outcome measure: what is measured, when, and by which method."""
 
@@ -125,7 +125,7 @@ class OutcomeMeasure:
     source: Origin = "registry"
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class LaboratoryUnit:
     """A UCUM unit in which a result may come, and how it becomes the canonical one."""
 
@@ -134,7 +134,7 @@ class LaboratoryUnit:
     divide_by: Factor = Decimal(1)
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class LaboratoryCode:
     """A LOINC code of a test, and the units that go with it."""
 
@@ -142,7 +142,7 @@ class LaboratoryCode:
     units: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class LaboratoryTest:
     """A laboratory test that a rule names: its codes, units and canonical unit."""
 
@@ -165,7 +165,7 @@ class LaboratoryTest:
         return {code.loinc: code.units for code in self.codes}
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class StoppingRule:
     """A rule that asks for a pause: a condition, for the study or a participant."""
 
@@ -179,7 +179,7 @@ class StoppingRule:
     source: Origin = "assumption"
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class Study:
     """One study; everything that differs from another study is here."""
 

@@ -1,16 +1,16 @@
 """The safety service: adverse events, reporting clocks, laboratory results."""
 
 import asyncio
-from collections.abc import Mapping
 from operator import itemgetter
 
 from fastapi import FastAPI
 
-from services.kernel.application import Service, build_app
+from services.kernel.application import build_app
+from services.kernel.definition import Service
+from services.kernel.feeds import known_participant
+from services.kernel.holdings import Holdings
 from services.kernel.settings import ProcessSettings
-from services.kernel.submitting import known_participant
-from services.protocol.loading import load_studies
-from services.protocol.study import Study
+from services.protocol.loading import Studies, load_studies
 from services.safety.domain.ucum import is_ucum_unit
 from services.safety.facts import FOLLOWED
 from services.safety.routes import ROUTERS
@@ -21,7 +21,7 @@ from services.safety.tables import TABLES
 from services.safety.webhooks.ticker import tick
 
 
-async def prepare_units(_app: FastAPI) -> None:
+async def prepare_units(_holdings: Holdings) -> None:
     """Build the parser of units before a laboratory result has to wait for it."""
     await asyncio.to_thread(is_ucum_unit, "g/L")
 
@@ -51,12 +51,10 @@ SAFETY = Service(
 )
 
 
-def build_safety(
-    studies: Mapping[str, Study], settings: ProcessSettings, webhooks: WebhookSettings
-) -> FastAPI:
+def build_safety(studies: Studies, settings: ProcessSettings, webhooks: WebhookSettings) -> FastAPI:
     """Return the service's application for these studies."""
     app = build_app(SAFETY, studies, settings)
-    app.state.webhook_settings = webhooks
+    app.state.holdings.add(webhooks)
     return app
 
 

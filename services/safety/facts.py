@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from services.kernel.database import Connection
-from services.kernel.decisions import Stored
-from services.kernel.facts import Documents, load_facts
-from services.kernel.records import standing_records
+from services.kernel.feeds import Documents, load_facts
+from services.kernel.records import Stored
+from services.kernel.resources import standing_records
+from services.kernel.storage import Connection
 from services.protocol.participation import Participation, read_participation
 from services.protocol.study import Study
 from services.safety.domain.dossier import ADVERSE_EVENT, KINDS, Dossier, Order

@@ -16,7 +16,7 @@ from sqlalchemy import (
 )
 from sqlmodel import Field, SQLModel
 
-from services.kernel.tables import MARK_UPDATED_IN_PLACE, VersionRow
+from services.kernel.storage import MARK_UPDATED_IN_PLACE, VersionRow
 
 TABLES: Final = MetaData()
 UPDATED: Final = {MARK_UPDATED_IN_PLACE: True}

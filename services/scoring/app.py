@@ -2,9 +2,10 @@
 
 from fastapi import FastAPI
 
-from services.kernel.application import Service, build_app
+from services.kernel.application import build_app
+from services.kernel.definition import Service
+from services.kernel.feeds import known_participant
 from services.kernel.settings import ProcessSettings
-from services.kernel.submitting import known_participant
 from services.protocol.loading import load_studies
 from services.scoring.domain.assessments import score_of
 from services.scoring.facts import FOLLOWED

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import Final
 from uuid import UUID
 
-from services.kernel.database import Connection
-from services.kernel.facts import load_facts
+from services.kernel.feeds import load_facts
+from services.kernel.storage import Connection
 from services.protocol.participation import Participation, read_participation
 
 FOLLOWED: Final = {"enrolment": frozenset({"participant", "consent", "status", "infusion"})}

@@ -8,8 +8,7 @@ from uuid import UUID
 from sqlalchemy import DateTime, Index, MetaData
 from sqlmodel import Field
 
-from services.kernel.database import Connection
-from services.kernel.tables import VersionRow
+from services.kernel.storage import Connection, VersionRow
 
 TABLES: Final = MetaData()
 

@@ -10,6 +10,8 @@ from joserfc.jwk import ECKey
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway import forwarding, own
+from gateway.forwarding import Forwarder
+from services.kernel.http import Guard
 from tests.whole_system import WholeSystem, vas, whole_system
 
 
@@ -58,7 +60,7 @@ async def test_a_service_that_hangs_is_named(
 async def test_a_service_that_is_gone_is_named(
     broken: WholeSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    urls = broken.processes["gateway"].app.state.forwarder._urls  # noqa: SLF001 - where it looks
+    urls = broken.processes["gateway"].app.state.holdings[Forwarder]._urls  # noqa: SLF001 - where it looks
     monkeypatch.setitem(urls, "scoring", "http://127.0.0.1:9")
     answer = await broken.client.get("/health/ready")
     assert answer.json()["services"]["scoring"] == {
@@ -81,7 +83,7 @@ async def test_a_service_that_hangs_holds_up_its_own_paths_only(
     participant = await broken.registered()
     path = f"/participants/{participant}/assessments"
     hanging = [asyncio.create_task(broken.get(path)) for _ in range(5)]
-    forwarder = broken.processes["gateway"].app.state.forwarder
+    forwarder = broken.processes["gateway"].app.state.holdings[Forwarder]
     async with asyncio.timeout(20):
         while forwarder._under_way["scoring"] < 5:  # noqa: SLF001, ASYNC110 - nobody is told
             await asyncio.sleep(0.01)
@@ -115,7 +117,7 @@ async def test_the_numbers_of_all_are_one_page(system: WholeSystem) -> None:
 async def test_a_service_without_numbers_is_said_to_be_down(
     broken: WholeSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    urls = broken.processes["gateway"].app.state.forwarder._urls  # noqa: SLF001 - where it looks
+    urls = broken.processes["gateway"].app.state.holdings[Forwarder]._urls  # noqa: SLF001 - where it looks
     monkeypatch.setitem(urls, "scoring", "http://127.0.0.1:9")
     answer = await broken.client.get("/metrics", headers=broken.headers("admin"))
     assert 'service_up{service="scoring"} 0.0' in answer.text
@@ -126,7 +128,7 @@ async def test_unknown_keys_are_named(system: WholeSystem, monkeypatch: pytest.M
     async def unknown() -> bool:
         return False
 
-    verifier = system.processes["gateway"].app.state.verifier
+    verifier = system.processes["gateway"].app.state.holdings[Guard].verifier
     monkeypatch.setattr(verifier, "are_keys_known", unknown)
     answer = await system.client.get("/health/ready")
     assert answer.status_code == 503

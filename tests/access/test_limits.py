@@ -11,9 +11,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.limits import LARGE, Limited
 from gateway.settings import GatewaySettings
-from services.kernel.access import TokenVerifier
+from services.kernel.identity import TokenVerifier
+from services.kernel.observing import Metrics, Observed
 from services.kernel.settings import Issuer
-from services.kernel.telemetry import Metrics, Observed
 from tests.whole_system import WholeSystem, token
 
 ISSUER: Final = "https://issuer.test"

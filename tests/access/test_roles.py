@@ -11,7 +11,7 @@ import httpx
 import pytest
 from joserfc.jwk import ECKey
 
-from services.kernel.access import ROLES
+from services.kernel.identity import ROLES
 from tests.whole_system import SERVICES, STUDY, WholeSystem, pasi, screening_visit, token
 
 DOCUMENTS: Final = Path(__file__).parents[2] / "openapi"

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from services.kernel import query_routes
+from services.kernel.queries import routes as query_routes
 from tests.whole_system import WholeSystem, pasi
 
 ODD_FEVER = {"term": "fever", "onset": "2021-09-14", "ctcae_grade": 5}

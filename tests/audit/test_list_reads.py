@@ -3,13 +3,15 @@
 import asyncio
 from typing import Any
 
+from services.kernel.audit import ReadLog
 from tests.whole_system import WholeSystem
 
 
 async def _reads(system: WholeSystem, participant: str, query: str = "") -> list[dict[str, Any]]:
     """Return the reads about a participant, once what was noted is written."""
-    states = [system.processes[name].app.state for name in ("enrolment", "scoring", "safety")]
-    await asyncio.gather(*(state.reads.write() for state in states))
+    services = ("enrolment", "scoring", "safety")
+    held = [system.processes[name].app.state.holdings for name in services]
+    await asyncio.gather(*(holdings[ReadLog].write() for holdings in held))
     page = await system.read(f"/audit/reads?participant={participant}{query}")
     found: list[dict[str, Any]] = page["items"]
     return found

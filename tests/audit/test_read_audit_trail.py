@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from services.kernel import audit
+from services.kernel.audit import trail as audit
 from tests.whole_system import SERVICES, WholeSystem, pasi
 
 MEMBERS = {

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from services.kernel import chains
+from services.kernel.audit import chains
 from tests.whole_system import WholeSystem, pasi
 
 

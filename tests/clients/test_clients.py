@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import pytest
 
-from services.kernel.access import ROLES
+from services.kernel.identity import ROLES
 from tests.whole_system import WholeSystem, token
 
 ROOT: Final = Path(__file__).resolve().parents[2]

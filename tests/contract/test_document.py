@@ -7,7 +7,7 @@ from typing import Any, Final
 import pytest
 from openapi_spec_validator import validate
 
-from services.kernel.access import ROLES
+from services.kernel.identity import ROLES
 from tests.contract.contract import GATEWAY, JSON, PROBLEM, Operation, Schemas, operations
 
 OPERATIONS: Final = list(operations(GATEWAY))

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import pytest
 
-from services.kernel.access import ROLES
+from services.kernel.identity import ROLES
 from tests.contract.contract import GATEWAY, ROOT, Checked
 from tests.contract.story import Teller, tell
 from tests.whole_system import STUDY, WholeSystem, token

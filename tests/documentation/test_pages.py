@@ -11,7 +11,7 @@ import pytest
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
-from services.kernel.access import ROLES
+from services.kernel.identity import ROLES
 from tests.documentation.pages import blocks, pages
 from tests.running_system import ROOT
 

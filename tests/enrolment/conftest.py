@@ -12,8 +12,9 @@ from pydantic import SecretStr
 from services.enrolment.app import ENROLMENT
 from services.kernel.application import build_app
 from services.kernel.settings import Issuer, ProcessSettings
-from services.protocol.loading import load_studies
-from services.protocol.study import Site, Study
+from services.kernel.storage import Database
+from services.protocol.loading import Studies, load_studies
+from services.protocol.study import Site
 from tests.enrolment.enrolment_calls import (
     OTHER_STUDY,
     SITES,
@@ -40,7 +41,7 @@ async def neighbour() -> AsyncIterator[str]:
         yield url
 
 
-def _studies() -> dict[str, Study]:
+def _studies() -> Studies:
     """The study with room for all tests and many sites, a small one, and another plan's."""
     known = load_studies(STUDY_FILES)
     study = known[STUDY]
@@ -50,7 +51,7 @@ def _studies() -> dict[str, Study]:
     )
     large = replace(study, places=None, sites=sites)
     small = replace(large, number=SMALL_STUDY, places=5)
-    return {STUDY: large, SMALL_STUDY: small, OTHER_STUDY: known[OTHER_STUDY]}
+    return Studies({STUDY: large, SMALL_STUDY: small, OTHER_STUDY: known[OTHER_STUDY]})
 
 
 @asynccontextmanager
@@ -72,7 +73,7 @@ async def _process(
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://enrolment.test") as client,
     ):
-        yield Enrolment(client, Tokens(key), app.state.database)
+        yield Enrolment(client, Tokens(key), app.state.holdings[Database])
 
 
 @pytest.fixture(scope="session")

@@ -13,9 +13,9 @@ from uuid import UUID, uuid4
 import httpx
 from joserfc.jwk import ECKey
 
-from services.kernel.database import Database
 from services.kernel.exact_json import canonical_json
-from services.kernel.submitting import new_id
+from services.kernel.storage import Database
+from services.kernel.writing import new_id
 from tests.tokens import signed
 
 STUDY: Final = "NCT03745417"
@@ -178,7 +178,7 @@ class Enrolment:
         """Keep a fact, as a feed would."""
         identity, at = new_id(), "2021-09-12T00:00:00Z"
         document = {"id": str(identity), "version": 1, "recorded_at": at, **members}
-        async with self.database.reading() as connection:
+        async with self.database.pooled() as connection:
             await connection.execute(
                 "INSERT INTO fact (study, participant, source, resource, resource_id, version, "
                 "site, recorded_at, body) VALUES ($1, $2, $3, $4, $5, 1, 'GDTCM', now(), $6)",

@@ -116,7 +116,7 @@ async def test_the_secret_is_long_and_kept_as_a_digest_only(
     made = await enrolment.call("POST", f"{path}/schedule/address", Idempotency_Key="calendar-1")
     secret = made.json()["address"].removeprefix("/v1/calendars/").removesuffix(".ics")
     assert len(secret) >= 43
-    async with enrolment.database.reading() as connection:
+    async with enrolment.database.pooled() as connection:
         for table in ("event", "schedule_address_version", "idempotency"):
             rows = await connection.fetch(f"SELECT t::text FROM {table} t")
             assert not [row for row in rows if secret in row[0]]

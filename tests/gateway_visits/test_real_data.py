@@ -20,7 +20,7 @@ import pytest
 from joserfc.jwk import ECKey
 
 from services.kernel.exact_json import canonical_json
-from services.kernel.receiving import NDJSON
+from services.kernel.http import NDJSON
 from tests.whole_system import STUDY, WholeSystem, whole_system
 
 VECTORS: Final = Path(__file__).parents[1] / "vectors"

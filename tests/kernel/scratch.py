@@ -10,19 +10,17 @@ from fastapi import Request
 from sqlalchemy import CheckConstraint, MetaData
 from starlette.responses import Response
 
-from services.kernel.bodies import ClosedBody, RecordBody, StoredView
-from services.kernel.calls import CallDep, IdempotencyKey
-from services.kernel.database import Connection
-from services.kernel.decisions import Change, Decision, Resource
 from services.kernel.exact_json import canonical_json
-from services.kernel.operations import may, router
-from services.kernel.paths import parse_id
-from services.kernel.reading import add_reads
-from services.kernel.records import standing_records
-from services.kernel.refusals import Conflict
-from services.kernel.standing import (
+from services.kernel.http import CallDep, IdempotencyKey, may, parse_id, router
+from services.kernel.records import (
+    Change,
+    ClosedBody,
+    Decision,
+    RecordBody,
+    Resource,
     SourceAlreadyUsed,
     Standing,
+    StoredView,
     correction,
     is_same,
     refuse_used_source,
@@ -30,10 +28,11 @@ from services.kernel.standing import (
     require_version,
     unchanged,
 )
-from services.kernel.submitting import new_id, submit
-from services.kernel.tables import VersionRow
-from services.kernel.units import Answer, Outcome
+from services.kernel.refusals import Conflict
+from services.kernel.resources import add_reads, standing_records
+from services.kernel.storage import Connection, VersionRow
 from services.kernel.values import Code, Reason
+from services.kernel.writing import Answer, Outcome, new_id, submit
 
 TABLES: Final = MetaData()
 NOTE: Final = Resource("note", "note_version")

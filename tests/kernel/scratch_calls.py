@@ -14,12 +14,12 @@ from joserfc.jwk import ECKey
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from services.kernel.application import Service, build_app
-from services.kernel.database import Database
+from services.kernel.application import build_app
+from services.kernel.definition import Service
 from services.kernel.exact_json import canonical_json
 from services.kernel.migrating import grant
 from services.kernel.settings import Issuer, ProcessSettings
-from services.kernel.tables import KERNEL_TABLES
+from services.kernel.storage import KERNEL_TABLES, Database
 from tests.kernel.scratch import TABLES, notes
 from tests.one_service import run
 from tests.tokens import AUDIENCE, ISSUER, signed
@@ -126,12 +126,12 @@ class Scratch(Callers):
     @property
     def database(self) -> Database:
         """The application's own database, under its own role."""
-        database: Database = self.app.state.database
+        database: Database = self.app.state.holdings[Database]
         return database
 
     async def events(self, participant: UUID) -> list[Any]:
         """Return the participant's event rows in the order of its chain."""
-        async with self.database.reading() as connection:
+        async with self.database.pooled() as connection:
             return await connection.fetch(
                 "SELECT * FROM event WHERE participant = $1 ORDER BY stream_version", participant
             )

@@ -1,4 +1,4 @@
-from services.kernel.audit import changes
+from services.kernel.audit.trail import changes
 
 
 def test_a_change_names_pointer_old_and_new() -> None:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from services.kernel.binding import short_way
+from services.kernel.http.binding import short_way
 from tests.kernel.scratch_calls import Scratch
 
 

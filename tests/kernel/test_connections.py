@@ -10,10 +10,10 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from services.kernel import connections
-from services.kernel.connections import HttpConnection
+from services.kernel.http import LARGEST_BODY
+from services.kernel.http import server as connections
+from services.kernel.http.server import HttpConnection
 from services.kernel.problems import MEDIA_TYPE
-from services.kernel.receiving import LARGEST_BODY
 
 LARGE_ANSWER: Final = b"x" * 8_000_000
 

@@ -8,7 +8,7 @@ import asyncpg
 import numpy as np
 import pytest
 
-from services.kernel.copying import (
+from services.scoring.scans.copying import (
     EPOCH_MICROSECONDS,
     INSTANT_FIELD,
     INTEGER_FIELD,

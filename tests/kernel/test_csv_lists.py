@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from services.kernel.bodies import Page, StoredView
-from services.kernel.csv_lists import columns_of, csv_cell, wants_csv, write_csv
 from services.kernel.exact_json import canonical_json
-from services.kernel.paging import page_response
+from services.kernel.http import csv_cell, page_response, wants_csv, write_csv
+from services.kernel.http.csv_lists import columns_of
+from services.kernel.records import Page, StoredView
 
 
 def request(*accept: str, **route: Any) -> Request:

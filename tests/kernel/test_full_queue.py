@@ -6,13 +6,14 @@ from uuid import uuid4
 import asyncpg
 import httpx
 
+from services.kernel.writing import Writer
 from tests.kernel.scratch_calls import STUDY, Scratch
 
 
 async def test_a_full_queue_refuses_at_once_and_writes_what_it_took(scratch: Scratch) -> None:
     participant = uuid4()
     await scratch.write(participant, "first")
-    scratch.app.state.writer.longest_queue = 5
+    scratch.app.state.holdings[Writer].longest_queue = 5
     holder = await asyncpg.connect(scratch.place.superuser_dsn)
     async with holder.transaction():
         await holder.execute(

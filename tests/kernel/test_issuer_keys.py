@@ -15,9 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from pydantic import ValidationError
 
-from services.kernel import issuer_keys
-from services.kernel.access import Caller, TokenVerifier, Unauthenticated
-from services.kernel.issuer_keys import IssuerKeys, KeysUnavailable, NoSuchKey
+from services.kernel.identity import Caller, TokenVerifier, Unauthenticated, issuer_keys
+from services.kernel.identity.issuer_keys import IssuerKeys, KeysUnavailable, NoSuchKey
 from services.kernel.settings import Issuer
 
 AUDIENCE: Final = "trial-events"

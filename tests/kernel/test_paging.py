@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.kernel.paging import WrongCursor, read_cursor, write_cursor
+from services.kernel.http import WrongCursor, read_cursor, write_cursor
 
 
 @given(st.integers(0, 2**62))

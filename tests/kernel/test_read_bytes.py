@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from services.kernel import receiving
+from services.kernel.http import read_bytes, receiving
 from services.kernel.problems import BadRequest, TooLarge, TooSlow, problem_response
-from services.kernel.receiving import read_bytes
 
 
 def request(messages: Iterable[dict[str, Any]], *headers: tuple[bytes, bytes]) -> Request:

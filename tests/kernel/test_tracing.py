@@ -4,7 +4,7 @@ from uuid import uuid4
 
 from joserfc.jwk import ECKey
 
-from services.kernel.tracing import parent_headers
+from services.kernel.observing import parent_headers
 from tests.kernel.scratch_calls import Scratch, Throwaway, serving
 from tests.spans import received, spans_in
 

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from services.kernel.exact_json import parse_json
-from services.kernel.receiving import LARGEST_BODY
+from services.kernel.http import LARGEST_BODY
 from tests.kernel.scratch import BROKEN, REFUSED
 from tests.kernel.scratch_calls import Scratch
 from tests.one_service import run
@@ -202,7 +202,7 @@ async def test_a_rehearsal_decides_and_writes_nothing(scratch: Scratch) -> None:
     assert rehearsed.json() in ({"earlier": [0, 1]}, {"earlier": [2, 3]})
     assert kept.json() == {"earlier": [0, 1]}
     assert await texts(scratch, participant) == ["c", "d"]
-    async with scratch.database.reading() as connection:
+    async with scratch.database.pooled() as connection:
         assert await connection.fetchval("SELECT count(*) FROM idempotency") == 0
 
 
@@ -359,7 +359,7 @@ async def test_a_missing_last_event_is_found(scratch: Scratch) -> None:
 )
 async def test_the_services_role_cannot_rewrite_the_past(scratch: Scratch, statement: str) -> None:
     await scratch.write(uuid4())
-    async with scratch.database.reading() as connection:
+    async with scratch.database.pooled() as connection:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await connection.execute(statement)
 

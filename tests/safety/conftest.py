@@ -12,7 +12,8 @@ from joserfc.jwk import ECKey
 from pydantic import SecretStr
 
 from services.kernel.settings import Issuer, ProcessSettings
-from services.protocol.loading import load_studies
+from services.kernel.storage import Database
+from services.protocol.loading import Studies, load_studies
 from services.protocol.study import Site
 from services.safety.app import build_safety
 from services.safety.settings import WebhookSettings
@@ -82,14 +83,14 @@ async def _serving(
     )
     study = load_studies()[STUDY]
     sites = [Site(code=code, name=code, time_zone="Asia/Shanghai") for code in SITES]
-    studies = {STUDY: replace(study, sites=(*study.sites, *sites))}
+    studies = Studies({STUDY: replace(study, sites=(*study.sites, *sites))})
     app = build_safety(studies, settings, webhooks)
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://safety.test") as client,
     ):
-        yield Safety(client, tokens, app.state.database)
+        yield Safety(client, tokens, app.state.holdings[Database])
 
 
 @pytest.fixture(scope="session")

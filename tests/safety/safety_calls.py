@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 import httpx
 from joserfc.jwk import ECKey
 
-from services.kernel.database import Database
 from services.kernel.exact_json import canonical_json
+from services.kernel.storage import Database
 from tests.tokens import signed
 
 STUDY: Final = "NCT03745417"
@@ -128,7 +128,7 @@ class Safety:
         """Keep a fact, as the feed would."""
         identity = participant if resource == "participant" else uuid4()
         document = {"id": str(identity), "record_status": "entered", "site": site, **members}
-        async with self.database.reading() as connection:
+        async with self.database.pooled() as connection:
             await connection.execute(
                 "INSERT INTO fact (study, participant, source, resource, resource_id, version, "
                 "site, recorded_at, body) VALUES ($1, $2, 'enrolment', $3, $4, 1, $5, now(), $6)",

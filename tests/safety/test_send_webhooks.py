@@ -473,7 +473,7 @@ async def test_an_infusion_told_later_can_make_a_signal(desk: Safety) -> None:
 async def test_the_ticker_outlives_a_lost_connection(desk: Safety) -> None:
     async with listening(Receiver()) as receiver:
         webhook = await subscribe(desk, receiver, "serious_event")
-        async with desk.database.reading() as connection:
+        async with desk.database.pooled() as connection:
             await connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_database d "
                 "ON d.oid = database WHERE locktype = 'advisory' AND datname = current_database()"
@@ -489,7 +489,7 @@ async def test_a_replaced_secret_stops_signing_after_a_while(desk: Safety) -> No
         for _ in range(2):
             await desk.post(f"{PATH}/{webhook['id']}/secret", REASON, role="admin")
         now, overlap = datetime.now(UTC), timedelta(hours=24)
-        async with desk.database.reading() as connection:
+        async with desk.database.pooled() as connection:
             counts = [
                 len(await secrets_in_force(connection, STUDY, UUID(webhook["id"]), at, overlap))
                 for at in (now, now + timedelta(hours=25))

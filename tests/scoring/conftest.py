@@ -10,8 +10,9 @@ from pydantic import SecretStr
 
 from services.kernel.application import build_app
 from services.kernel.settings import Issuer, ProcessSettings
-from services.protocol.loading import load_studies
-from services.protocol.study import Site, Study
+from services.kernel.storage import Database
+from services.protocol.loading import Studies, load_studies
+from services.protocol.study import Site
 from services.scoring.app import SCORING
 from tests.one_service import service_database, silent_feed
 from tests.scoring.scoring_calls import (
@@ -31,12 +32,13 @@ async def scoring_database(postgres_dsn: str) -> AsyncIterator[str]:
         yield dsn
 
 
-def _studies() -> dict[str, Study]:
+def _studies() -> Studies:
     """The registered study with a second site, and others like it."""
     study = load_studies()[STUDY]
     second = Site(code=OTHER_SITE, name=OTHER_SITE, time_zone="Asia/Shanghai")
     study = replace(study, sites=(*study.sites, second))
-    return {STUDY: study, **{number: replace(study, number=number) for number in STUDIES}}
+    like_it = {number: replace(study, number=number) for number in STUDIES}
+    return Studies({STUDY: study, **like_it})
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +60,7 @@ async def service(
             app.router.lifespan_context(app),
             httpx.AsyncClient(transport=transport, base_url="http://scoring.test") as client,
         ):
-            yield Scoring(client, Tokens(issuer_key), app.state.database)
+            yield Scoring(client, Tokens(issuer_key), app.state.holdings[Database])
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ from uuid import UUID
 
 import numpy as np
 
-from services.kernel.copying import SHORT_FIELD, UUID_FIELD, Rows
-from services.scoring.scans import Owners
+from services.scoring.scans.copying import SHORT_FIELD, UUID_FIELD, Rows
+from services.scoring.scans.scanning import Owners
 
 ROW = np.dtype([("participant", UUID_FIELD), ("site", SHORT_FIELD)])
 

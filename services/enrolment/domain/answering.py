@@ -10,8 +10,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from services.enrolment.domain.ordering import Order
 from services.enrolment.domain.participant_file import ANSWER, ParticipantFile
-from services.kernel.decisions import Change, Decision
-from services.kernel.standing import is_same, next_version, unchanged
+from services.kernel.records import Change, Decision, is_same, next_version, unchanged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,9 +6,8 @@ from typing import Literal
 
 from services.enrolment.domain.ordering import Order
 from services.enrolment.domain.participant_file import PLAN, VISIT, ParticipantFile
-from services.kernel.decisions import Change, Decision
+from services.kernel.records import Change, Decision, is_same, next_version, unchanged
 from services.kernel.refusals import Conflict, Fault, Impossible
-from services.kernel.standing import is_same, next_version, unchanged
 
 
 class VisitHeld(Conflict):

@@ -8,11 +8,11 @@ Screening again begins anew: what was stated before is still shown, and attests 
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass as record
+from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from pydantic import ConfigDict
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as form
 
 from services.enrolment.domain.criteria.findings import Evaluation
 from services.enrolment.domain.criteria.judging import judge
@@ -33,7 +33,7 @@ _JUDGED = (
 )
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@form(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class AttestationForm:
     """An investigator's statement on one criterion, as it is posted."""
 
@@ -45,7 +45,7 @@ class AttestationForm:
     source_ref: Code | None = None
 
 
-@record(frozen=True)
+@dataclass(frozen=True)
 class ScreeningVersion:
     """One version of the screening record, and whether an investigator put it."""
 
@@ -53,7 +53,7 @@ class ScreeningVersion:
     is_by_investigator: bool
 
 
-@record(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Attested:
     """An attestation of one criterion, at its place among the screening versions."""
 
@@ -61,7 +61,7 @@ class Attested:
     attestation: Attestation
 
 
-@record(frozen=True)
+@dataclass(frozen=True)
 class ScreenedAgain:
     """Where an earlier screening ended and another one began."""
 
@@ -69,7 +69,7 @@ class ScreenedAgain:
 Step = ScreeningVersion | Attested | ScreenedAgain
 
 
-@record(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Standing:
     """What stands: attestations by criterion, and criteria with facts merely entered."""
 

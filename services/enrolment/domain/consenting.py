@@ -12,9 +12,10 @@ from services.enrolment.domain.consents import (
 )
 from services.enrolment.domain.ordering import Order
 from services.enrolment.domain.participant_file import CONSENT, ParticipantFile
-from services.kernel.decisions import Change, Decision
 from services.kernel.exact_json import canonical_json
-from services.kernel.standing import (
+from services.kernel.records import (
+    Change,
+    Decision,
     RecordRetracted,
     is_same,
     next_version,

@@ -5,12 +5,12 @@ more than one service gates by it.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass as record
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as form
 
 from services.enrolment.domain.eligibility_facts import ConsentFacts
 from services.kernel.refusals import Conflict, Fault, Impossible
@@ -30,7 +30,7 @@ class AlreadyWithdrawn(Conflict):
     """
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class ConsentForm:
     """A consent signed on paper, and who obtained it."""
 
@@ -42,7 +42,7 @@ class ConsentForm:
     source_ref: Code | None = None
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class WithdrawalForm:
     """What a participant takes back, from when on."""
 
@@ -53,7 +53,7 @@ class WithdrawalForm:
     source_ref: Code | None = None
 
 
-@record(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Signing:
     """A consent as it was signed."""
 

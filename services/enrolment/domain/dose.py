@@ -4,13 +4,13 @@ A missed infusion is skipped: no later dose makes up for it.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass as record
+from dataclasses import dataclass
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Annotated
 
 from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as form
 from typing_extensions import TypedDict
 
 from services.kernel.refusals import Fault
@@ -20,7 +20,7 @@ from services.protocol.settings import DoseSettings, Settings
 WeightKg = Annotated[Decimal, Field(gt=0, le=700), NUMBER]
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@form(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class DoseInput:
     """The weight that a dose is asked for; without one there is no dose."""
 
@@ -34,7 +34,7 @@ class DoseAnswer(TypedDict):
     dose_cells: int
 
 
-@record(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Weighing:
     """A weight in kg and the site's date on which it was measured."""
 
@@ -42,7 +42,7 @@ class Weighing:
     measured_on: date
 
 
-@record(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class PlannedDose:
     """The planned cells, `None` without a usable weight, and the weight that they follow."""
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as form
 
 from services.kernel.values import (
     NUMBER,
@@ -34,7 +34,7 @@ Measured = Annotated[Decimal, Field(ge=0), NUMBER]
 Limit = Annotated[Decimal, Field(gt=0), NUMBER]
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class ConsentFacts:
     """The written consent; `datetime` is when it was signed."""
 
@@ -42,7 +42,7 @@ class ConsentFacts:
     datetime: Instant | None = None
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class DemographicFacts:
     """Birth date, of which parts may be unknown, and sex."""
 
@@ -50,7 +50,7 @@ class DemographicFacts:
     sex: Sex | None = None
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class DiagnosisFacts:
     """The investigator's diagnosis, and the forms of psoriasis that exclude."""
 
@@ -62,7 +62,7 @@ class DiagnosisFacts:
     erythroderma_tendency: Flag | None = None
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class SeverityFacts:
     """PASI (0 to 72) or its regions, and the assessor's BSA in percent of the body."""
 
@@ -71,7 +71,7 @@ class SeverityFacts:
     bsa_percent: Percent | None = None
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class ReproductiveFacts:
     """Pregnancy and breastfeeding, now and before; asked of women only."""
 
@@ -83,7 +83,7 @@ class ReproductiveFacts:
     pregnancy_planned: Flag | None = None  # within a year: shown, never excludes by itself
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class PsychFacts:
     """Zung's indices (25 to 100) or the answers as ticked, and other disorders."""
 
@@ -94,7 +94,7 @@ class PsychFacts:
     other_psychiatric_disorder: Flag | None = None
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class UncontrolledFacts:
     """Primary diseases that ordinary treatment does not control."""
 
@@ -106,7 +106,7 @@ class UncontrolledFacts:
     hematologic: Flag | None = None
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class MedicalFacts:
     """The investigator's judgement of other diseases, and allergies."""
 
@@ -122,7 +122,7 @@ class MedicalFacts:
     product_related_or_severe_allergy: Flag | None = None  # needed by that allergy rule only
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class LaboratoryFact:
     """One result as the laboratory reported it; `unit` is that of value and limits."""
 
@@ -134,7 +134,7 @@ class LaboratoryFact:
     loinc: Code | None = None
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class LaboratoryFacts:
     """The latest result of each test within the screening window."""
 
@@ -149,7 +149,7 @@ class LaboratoryFacts:
     tumour_markers: Mapping[Code, LaboratoryFact] | None = None  # by the panel's names
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class OtherTrialFacts:
     """Part in other trials; a null end date is one that nobody remembers."""
 
@@ -163,7 +163,7 @@ class OtherTrialFacts:
 TherapyClass = WashoutClass | Literal["emollient", "other"]
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class TherapyRecord:
     """One earlier treatment; emollients and other classes have no washout."""
 
@@ -173,7 +173,7 @@ class TherapyRecord:
     name: Name | None = None
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class TherapyFacts:
     """Earlier treatments of psoriasis."""
 
@@ -181,7 +181,7 @@ class TherapyFacts:
     records: Annotated[tuple[TherapyRecord, ...] | None, Field(max_length=200)] = None
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class InvestigatorFacts:
     """The two judgements that only an explicit "no" of the investigator settles."""
 
@@ -189,7 +189,7 @@ class InvestigatorFacts:
     other_condition_unsuitable: Flag | None = None
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class EligibilityFacts:
     """All that the criteria of rulebook section 6 need, from wherever it came."""
 

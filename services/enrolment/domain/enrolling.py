@@ -24,9 +24,8 @@ from services.enrolment.domain.participants import (
     was_enrolled,
 )
 from services.enrolment.domain.registering import status_change
-from services.kernel.decisions import Change, Decision
+from services.kernel.records import Change, Decision, is_same, unchanged
 from services.kernel.refusals import Fault, Impossible
-from services.kernel.standing import is_same, unchanged
 from services.protocol.participation import require_consent, require_past
 from services.protocol.visit_calendar import site_date
 

@@ -19,9 +19,10 @@ from services.enrolment.domain.participant_file import INFUSION, ParticipantFile
 from services.enrolment.domain.participants import derive_first_infusion, require_enrolment
 from services.enrolment.domain.registering import status_change
 from services.enrolment.domain.schedule import UNSCHEDULED
-from services.kernel.decisions import Change, Decision, Stored
-from services.kernel.refusals import Conflict, Fault, Impossible, NotFound
-from services.kernel.standing import (
+from services.kernel.records import (
+    Change,
+    Decision,
+    Stored,
     correction,
     is_same,
     require_reason,
@@ -29,6 +30,7 @@ from services.kernel.standing import (
     retraction,
     unchanged,
 )
+from services.kernel.refusals import Conflict, Fault, Impossible, NotFound
 from services.protocol.participation import CLOCK_LEEWAY, require_participation
 from services.protocol.study import Study
 from services.protocol.visit_calendar import require_plannable, site_date

@@ -17,8 +17,7 @@ from pydantic.dataclasses import dataclass as form
 from services.enrolment.domain.dose import Weighing, infusion_warnings, plan_dose
 from services.enrolment.domain.participant_file import INFUSION, VISIT, ParticipantFile
 from services.enrolment.domain.participants import CLOSED
-from services.kernel.decisions import Change
-from services.kernel.standing import is_same, next_version, own_members
+from services.kernel.records import Change, is_same, next_version, own_members
 from services.kernel.values import NUMBER, WHOLE, Code, Instant, Reason
 from services.protocol.study import Study
 from services.protocol.visit_calendar import site_date

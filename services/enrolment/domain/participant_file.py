@@ -9,9 +9,8 @@ from zoneinfo import ZoneInfo
 
 from services.enrolment.domain.ordering import Order
 from services.enrolment.domain.participants import Status, StatusChange, ended_on
-from services.kernel.decisions import Recorded, Resource, Stored
+from services.kernel.records import Recorded, Resource, Stored, is_same, refuse_used_source
 from services.kernel.refusals import NotFound
-from services.kernel.standing import is_same, refuse_used_source
 from services.protocol.participation import Consent, read_consents
 from services.protocol.study import Study
 

@@ -6,12 +6,12 @@ criteria and stored nowhere. Leaving treatment is not leaving the study: follow-
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass as record
+from dataclasses import dataclass
 from datetime import date
 from typing import Final, Literal
 
 from pydantic import ConfigDict
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as form
 
 from services.kernel.refusals import Conflict, Fault, Impossible
 from services.kernel.values import CalendarDate, Code, Instant, Name, Reason
@@ -106,7 +106,7 @@ class NeverConsented(Conflict):
     """
 
 
-@record(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class StatusChange:
     """A status that stands from a date of the site on."""
 
@@ -115,7 +115,7 @@ class StatusChange:
     reason: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class EnrolmentDecision:
     """The investigator's signed decision; a screen failure states its reason."""
 
@@ -127,7 +127,7 @@ class EnrolmentDecision:
     source_ref: Code | None = None
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class ChangeStatus:
     """An order to move a participant on, as it happened at the site."""
 
@@ -138,7 +138,7 @@ class ChangeStatus:
     source_ref: Code | None = None
 
 
-@record(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Places:
     """How many may be enrolled and how many are; `None` is no limit."""
 

@@ -10,9 +10,8 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from services.enrolment.domain.ordering import Order
 from services.enrolment.domain.participant_file import ADDRESS, ParticipantFile
-from services.kernel.decisions import Change, Decision
+from services.kernel.records import Change, Decision, unchanged
 from services.kernel.refusals import NotFound
-from services.kernel.standing import unchanged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,9 +21,16 @@ from services.enrolment.domain.participants import (
     screening_number,
     status_of,
 )
-from services.kernel.decisions import Change, Decision, Stored
+from services.kernel.records import (
+    Change,
+    Decision,
+    SourceAlreadyUsed,
+    Stored,
+    is_same,
+    next_version,
+    unchanged,
+)
 from services.kernel.refusals import Conflict, Fault, Impossible
-from services.kernel.standing import SourceAlreadyUsed, is_same, next_version, unchanged
 from services.kernel.values import CalendarDate, Code
 from services.protocol.settings import Sex
 from services.protocol.study import Study

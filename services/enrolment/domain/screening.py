@@ -23,15 +23,16 @@ from services.enrolment.domain.participant_file import (
     ParticipantFile,
 )
 from services.enrolment.domain.participants import status_of
-from services.kernel.decisions import Change, Decision
-from services.kernel.refusals import Conflict, Stale, VersionRequired
-from services.kernel.standing import (
+from services.kernel.records import (
+    Change,
+    Decision,
     correction,
     is_same,
     require_reason,
     require_version,
     unchanged,
 )
+from services.kernel.refusals import Conflict, Stale, VersionRequired
 from services.kernel.values import CalendarDate, Flag, Instant
 from services.protocol.participation import NoConsentInForce, require_past
 from services.protocol.visit_calendar import require_plannable

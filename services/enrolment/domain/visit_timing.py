@@ -5,7 +5,7 @@ from datetime import date
 from typing import Final
 
 from pydantic import ConfigDict
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as form
 from typing_extensions import TypedDict
 
 from services.enrolment.domain.schedule import Timing, timing_of
@@ -20,14 +20,14 @@ _FIRST: Final = "/first_infusion_date"
 _LAST: Final = "/last_infusion_date"
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class ScheduleInput:
     """The first infusion, from which all targets count."""
 
     first_infusion_date: CalendarDate
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class StudyDayInput:
     """A date, and the first infusion or another day 1."""
 
@@ -35,7 +35,7 @@ class StudyDayInput:
     date: CalendarDate
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class VisitWindowInput:
     """A visit of the study, and when it was held."""
 
@@ -44,7 +44,7 @@ class VisitWindowInput:
     actual_date: CalendarDate
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class Week12Input:
     """The infusions from which week 12 may count; `anchor` goes before the setting."""
 

@@ -32,9 +32,16 @@ from services.enrolment.domain.ordering import Order
 from services.enrolment.domain.participant_file import INFUSION, VISIT, ParticipantFile
 from services.enrolment.domain.participants import CLOSED, require_enrolment
 from services.enrolment.domain.schedule import UNSCHEDULED
-from services.kernel.decisions import Change, Decision, Stored
+from services.kernel.records import (
+    Change,
+    Decision,
+    Stored,
+    is_same,
+    next_version,
+    refuse_used_source,
+    require_reason,
+)
 from services.kernel.refusals import Fault, Impossible, NotFound
-from services.kernel.standing import is_same, next_version, refuse_used_source, require_reason
 from services.kernel.values import NUMBER, CalendarDate, Code, Instant
 from services.protocol.participation import (
     CLOCK_LEEWAY,

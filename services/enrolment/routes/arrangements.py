@@ -12,16 +12,14 @@ from services.enrolment.domain.participant_file import PLAN
 from services.enrolment.domain.schedule import scheduled_visit_id
 from services.enrolment.facts import load_files
 from services.enrolment.routes.finding import STAFF, WRITERS, own_id, read_file, study_of
-from services.kernel.bodies import ClosedBody, Page, StoredView
-from services.kernel.calls import Call, CallDep, IdempotencyKey
-from services.kernel.decisions import Stored
-from services.kernel.operations import may, router
-from services.kernel.reading import versions_response
-from services.kernel.records import AsOf, past_moment
+from services.kernel.holdings import held
+from services.kernel.http import Call, CallDep, IdempotencyKey, may, read_response, router
+from services.kernel.records import ClosedBody, Page, Stored, StoredView
 from services.kernel.refusals import NotFound
-from services.kernel.responses import read_response
-from services.kernel.submitting import new_id, submit
+from services.kernel.resources import AsOf, past_moment, versions_response
+from services.kernel.storage import Database
 from services.kernel.values import CalendarDate, Reason
+from services.kernel.writing import new_id, submit
 from services.protocol.study import Study
 
 arrangements = router(prefix="/v1/studies/{study}", tags=["visits"])
@@ -117,7 +115,7 @@ async def _plan(
 ) -> Stored:
     identity = await own_id(request, call, participant)
     code = _planned_code(study_of(request, call), identity, visit)
-    async with request.app.state.database.reading() as connection:
+    async with held(request, Database).pooled() as connection:
         file = await read_file(connection, call.study, identity, at)
     for stored in file.stored(PLAN):
         if stored.document["visit"] == code:

@@ -25,14 +25,24 @@ from services.enrolment.routes.finding import (
     study_of,
     today_at,
 )
-from services.kernel.calls import Call, CallDep, IdempotencyKey
 from services.kernel.exact_json import canonical_json
-from services.kernel.operations import documented, may, open_router, router
+from services.kernel.holdings import held
+from services.kernel.http import (
+    Call,
+    CallDep,
+    IdempotencyKey,
+    documented,
+    may,
+    open_router,
+    read_response,
+    router,
+    weak_tag,
+)
 from services.kernel.problems import Unavailable
 from services.kernel.refusals import NotFound
-from services.kernel.responses import read_response, weak_tag
-from services.kernel.submitting import submit
-from services.kernel.units import Answer, Outcome
+from services.kernel.storage import Database
+from services.kernel.writing import Answer, Outcome, submit
+from services.protocol.loading import Studies
 from services.protocol.study import Study
 
 CALENDAR: Final = "text/calendar"
@@ -84,7 +94,7 @@ async def past_courses(
 ) -> tuple[str, list[tuple[datetime, Course]]]:
     """Return the site, and what the schedule followed from after each change of a record."""
     history, site = [], ""
-    async with request.app.state.database.reading() as connection:
+    async with held(request, Database).pooled() as connection:
         async for at, file in load_past_files(connection, study.number, participant):
             site = file.site
             history.append((at, course_of(study, file)))
@@ -211,12 +221,12 @@ async def _set_address(
 )
 async def read_published_calendar(request: Request, secret: str) -> Response:
     """Return the calendar of a secret address; needs no token, and tells no one whose it is."""
-    async with request.app.state.database.reading() as connection:
+    async with held(request, Database).pooled() as connection:
         found = await find_calendar(connection, _digest(secret))
     if found is None:
         raise NotFound
     study, participant = found
-    return await calendar_response(request, request.app.state.studies[study], participant)
+    return await calendar_response(request, held(request, Studies)[study], participant)
 
 
 def _digest(secret: str) -> str:

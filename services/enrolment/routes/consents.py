@@ -21,14 +21,18 @@ from services.enrolment.domain.consents import (
 from services.enrolment.domain.participant_file import CONSENT
 from services.enrolment.facts import load_files
 from services.enrolment.routes.finding import BY_HAND, CLINICAL, own_id, study_of
-from services.kernel.bodies import ClosedBody, RecordBody, RetractionBody, StoredView
-from services.kernel.calls import CallDep, IdempotencyKey
-from services.kernel.operations import may, router
-from services.kernel.paths import parse_id
-from services.kernel.reading import add_reads
-from services.kernel.standing import RecordRetracted, SourceAlreadyUsed
-from services.kernel.submitting import new_id, submit
+from services.kernel.http import CallDep, IdempotencyKey, may, parse_id, router
+from services.kernel.records import (
+    ClosedBody,
+    RecordBody,
+    RecordRetracted,
+    RetractionBody,
+    SourceAlreadyUsed,
+    StoredView,
+)
+from services.kernel.resources import add_reads
 from services.kernel.values import Code, Instant, Name, Reason
+from services.kernel.writing import new_id, submit
 from services.protocol.participation import ParticipationEnded, Scope
 
 consents = router(prefix="/v1/studies/{study}", tags=["consents"])

@@ -23,14 +23,11 @@ from services.enrolment.domain.participants import (
 from services.enrolment.facts import gather, load_files
 from services.enrolment.routes.eligibility import catch_up
 from services.enrolment.routes.finding import CLINICAL, own_id, study_of
-from services.kernel.bodies import RecordBody, StoredView
-from services.kernel.calls import CallDep, IdempotencyKey
-from services.kernel.decisions import Decision
-from services.kernel.operations import may, router
-from services.kernel.reading import add_reads
-from services.kernel.standing import SourceAlreadyUsed
-from services.kernel.submitting import new_id, submit
+from services.kernel.http import CallDep, IdempotencyKey, may, router
+from services.kernel.records import Decision, RecordBody, SourceAlreadyUsed, StoredView
+from services.kernel.resources import add_reads
 from services.kernel.values import Instant, Name, Reason
+from services.kernel.writing import new_id, submit
 from services.protocol.participation import NoConsentInForce
 
 decisions = router(prefix="/v1/studies/{study}", tags=["screening"])

@@ -20,24 +20,26 @@ from services.enrolment.domain.participant_file import (
 from services.enrolment.facts import gather, load_files, read_judged_files
 from services.enrolment.routes.eligibility import catch_up
 from services.enrolment.routes.finding import BY_HAND, CLINICAL, own_id, study_of
-from services.kernel.bodies import ClosedBody, Page, StoredView
-from services.kernel.calls import CallDep, IdempotencyKey
-from services.kernel.database import Connection
 from services.kernel.exact_json import canonical_json
-from services.kernel.operations import may, router
-from services.kernel.paging import (
+from services.kernel.holdings import held
+from services.kernel.http import (
     USUAL_LIMIT,
     After,
+    CallDep,
+    IdempotencyKey,
     Limit,
+    may,
     page_response,
+    parse_id,
     read_cursor,
+    router,
 )
-from services.kernel.paths import parse_id
-from services.kernel.reading import add_reads
-from services.kernel.records import AsOf, list_page, past_moment
+from services.kernel.records import ClosedBody, Page, StoredView
 from services.kernel.refusals import NotAllowed, NotFound
-from services.kernel.submitting import submit
+from services.kernel.resources import AsOf, add_reads, list_page, past_moment
+from services.kernel.storage import Connection, Database
 from services.kernel.values import CalendarDate, Code, Instant, Reason
+from services.kernel.writing import submit
 from services.protocol.study import Study
 
 deviations = router(prefix="/v1/studies/{study}", tags=["conduct"])
@@ -150,7 +152,7 @@ async def list_participant_deviations(
     begin, at = read_cursor(after), past_moment(as_of)
     if at is None and after is None:
         await catch_up(request, call)
-    async with request.app.state.database.reading() as connection:
+    async with held(request, Database).pooled() as connection:
         found = await _deviations(connection, study_of(request, call), [identity], at)
     return _deviation_page(
         request, [(_mark(one), one) for one in found if _mark(one) > begin], limit
@@ -176,7 +178,7 @@ async def answer_deviation(
     study = study_of(request, call)
     identity = await own_id(request, call, participant)
     await catch_up(request, call)
-    async with request.app.state.database.reading() as connection:
+    async with held(request, Database).pooled() as connection:
         standing = await _deviations(connection, study, [identity], None)
     named = next((one for one in standing if one["id"] == parse_id(deviation)), None)
     if named is None:
@@ -230,7 +232,7 @@ async def list_study_deviations(
     found: list[tuple[int, dict[str, Any]]] = []
     # The participant at whom the page before ended may have more.
     following: int | None = max((begin >> 64) - 1, 0)
-    async with request.app.state.database.reading() as connection:
+    async with held(request, Database).pooled() as connection:
         while following is not None and len(found) <= limit:
             page, following = await list_page(
                 connection,

@@ -16,18 +16,16 @@ from services.enrolment.domain.screening import Attest, ScreeningOver, decide_at
 from services.enrolment.facts import FOLLOWED, gather, load_files, read_judged_files
 from services.enrolment.routes.explained import EligibilityView, eligibility_view
 from services.enrolment.routes.finding import CLINICAL, own_id, study_of
-from services.kernel.bodies import RecordBody, StoredView
-from services.kernel.calls import Call, CallDep, IdempotencyKey
 from services.kernel.exact_json import canonical_json
-from services.kernel.following import Behind, Followers
-from services.kernel.operations import may, router
-from services.kernel.reading import add_reads
-from services.kernel.records import AsOf, past_moment
+from services.kernel.feeds import Behind, Followers
+from services.kernel.holdings import held
+from services.kernel.http import Call, CallDep, IdempotencyKey, may, read_response, router, weak_tag
+from services.kernel.records import RecordBody, SourceAlreadyUsed, StoredView
 from services.kernel.refusals import NotFound
-from services.kernel.responses import read_response, weak_tag
-from services.kernel.standing import SourceAlreadyUsed
-from services.kernel.submitting import new_id, submit
+from services.kernel.resources import AsOf, add_reads, past_moment
+from services.kernel.storage import Database
 from services.kernel.values import Code, Instant, Reason
+from services.kernel.writing import new_id, submit
 from services.protocol.participation import NoConsentInForce
 
 eligibility = router(prefix="/v1/studies/{study}", tags=["screening"])
@@ -68,7 +66,7 @@ async def read_eligibility(
     identity = await own_id(request, call, participant)
     at = past_moment(as_of)
     behind = [] if at else await catch_up(request, call)
-    async with request.app.state.database.reading() as connection:
+    async with held(request, Database).pooled() as connection:
         files = await read_judged_files(connection, call.study, [identity], at)
     if not files:
         raise NotFound
@@ -82,7 +80,7 @@ async def read_eligibility(
 
 async def catch_up(request: Request, call: Call) -> list[str]:
     """Ask for the newest facts; return the services whose facts could not be had."""
-    followers: Followers = request.app.state.followers
+    followers = held(request, Followers)
     services = list(FOLLOWED)
     tries = (followers.catch_up(call.study, service) for service in services)
     ended = await asyncio.gather(*tries, return_exceptions=True)

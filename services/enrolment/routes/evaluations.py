@@ -4,7 +4,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from fastapi import Request
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as form
 from starlette.responses import Response
 
 from services.enrolment.domain.dose import DoseAnswer, DoseInput, evaluate_dose
@@ -26,9 +26,8 @@ from services.enrolment.domain.visit_timing import (
 )
 from services.enrolment.routes.explained import EligibilityAnswer, eligibility_view
 from services.enrolment.routes.finding import STAFF, study_of
-from services.kernel.calls import CallDep
 from services.kernel.exact_json import canonical_json
-from services.kernel.operations import may, router
+from services.kernel.http import CallDep, may, router
 from services.protocol.evaluating import Question
 
 evaluations = router(prefix="/v1/studies/{study}/evaluations", tags=["evaluations"])
@@ -36,32 +35,32 @@ evaluations = router(prefix="/v1/studies/{study}/evaluations", tags=["evaluation
 EVALUATORS: Final = (*STAFF, "admin")
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class EligibilityQuestion(EligibilityFacts, Question):
     """Facts to be judged by every criterion."""
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class ScheduleQuestion(ScheduleInput, Question):
     """A first infusion, from which the visits are planned."""
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class StudyDayQuestion(StudyDayInput, Question):
     """A date, and the date of day 1."""
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class VisitWindowQuestion(VisitWindowInput, Question):
     """A visit, and when it was held."""
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class Week12Question(Week12Input, Question):
     """Infusions, from which week 12 counts."""
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class DoseQuestion(DoseInput, Question):
     """A weight, for which the dose is asked."""
 

@@ -14,12 +14,13 @@ from services.enrolment.domain.participant_file import (
     names_of,
 )
 from services.enrolment.domain.participants import NotEnrolled
-from services.kernel.access import Role
-from services.kernel.calls import Call
-from services.kernel.database import Connection
-from services.kernel.paths import parse_participant
-from services.kernel.records import files_of_participants
+from services.kernel.holdings import held
+from services.kernel.http import Call, parse_participant
+from services.kernel.identity import Role
 from services.kernel.refusals import NotFound
+from services.kernel.resources import files_of_participants
+from services.kernel.storage import Connection, Database
+from services.protocol.loading import Studies
 from services.protocol.participation import NoConsentInForce, ParticipationEnded
 from services.protocol.study import Study
 from services.protocol.visit_calendar import site_date
@@ -34,8 +35,7 @@ CLINICAL: Final[tuple[Role, ...]] = (*WRITERS, "safety_officer", "auditor")
 
 def study_of(request: Request, call: Call) -> Study:
     """Return the study in the path."""
-    study: Study = request.app.state.studies[call.study]
-    return study
+    return held(request, Studies)[call.study]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ async def own_place(request: Request, call: Call, text: str) -> Place:
     cover: the two are not told apart.
     """
     wanted = parse_participant(text)
-    async with request.app.state.database.reading() as connection:
+    async with held(request, Database).pooled() as connection:
         named_by = "participant" if isinstance(wanted, UUID) else "external_id"
         row = await connection.fetchrow(
             "SELECT p.participant, p.site, s.version FROM participant_version p "

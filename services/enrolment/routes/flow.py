@@ -18,11 +18,11 @@ from services.enrolment.domain.participant_file import (
     names_of,
 )
 from services.enrolment.routes.finding import STAFF, study_of, today_at
-from services.kernel.calls import CallDep
 from services.kernel.exact_json import canonical_json
-from services.kernel.operations import may, router
-from services.kernel.paging import LARGEST_LIMIT
-from services.kernel.records import AsOf, files_of_participants, list_page, past_moment
+from services.kernel.holdings import held
+from services.kernel.http import LARGEST_LIMIT, CallDep, may, router
+from services.kernel.resources import AsOf, files_of_participants, list_page, past_moment
+from services.kernel.storage import Database
 from services.kernel.values import CalendarDate
 from services.protocol.study import Study
 
@@ -85,7 +85,7 @@ async def read_summary(request: Request, call: CallDep, as_of: AsOf = None) -> R
     courses: list[Course] = []
     after: int | None = 0
     kinds = names_of(_FLOW)
-    async with request.app.state.database.reading() as connection:
+    async with held(request, Database).pooled() as connection:
         while after is not None:
             page, after = await list_page(
                 connection,

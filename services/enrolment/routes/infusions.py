@@ -31,14 +31,18 @@ from services.enrolment.routes.finding import (
     own_id,
     study_of,
 )
-from services.kernel.bodies import RecordBody, RetractionBody, StoredView, Warned
-from services.kernel.calls import CallDep, IdempotencyKey
-from services.kernel.operations import may, router
-from services.kernel.paths import parse_id
-from services.kernel.reading import add_reads
-from services.kernel.standing import RecordRetracted, SourceAlreadyUsed
-from services.kernel.submitting import new_id, submit
+from services.kernel.http import CallDep, IdempotencyKey, may, parse_id, router
+from services.kernel.records import (
+    RecordBody,
+    RecordRetracted,
+    RetractionBody,
+    SourceAlreadyUsed,
+    StoredView,
+    Warned,
+)
+from services.kernel.resources import add_reads
 from services.kernel.values import CalendarDate, Code, Instant, Reason
+from services.kernel.writing import new_id, submit
 from services.protocol.participation import NoConsentInForce, ParticipationEnded
 
 infusions = router(prefix="/v1/studies/{study}", tags=["visits"])

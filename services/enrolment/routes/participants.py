@@ -30,13 +30,24 @@ from services.enrolment.domain.registering import (
 )
 from services.enrolment.facts import find_registered, load_files
 from services.enrolment.routes.finding import BY_HAND, STAFF, own_id, study_of, today_at
-from services.kernel.bodies import Page, RecordBody, StoredView
-from services.kernel.calls import Call, CallDep, IdempotencyKey
-from services.kernel.decisions import Stored
 from services.kernel.exact_json import canonical_json, parse_json
-from services.kernel.operations import may, router
-from services.kernel.paging import USUAL_LIMIT, After, Limit, page_response, read_cursor
-from services.kernel.records import (
+from services.kernel.holdings import held
+from services.kernel.http import (
+    USUAL_LIMIT,
+    After,
+    Call,
+    CallDep,
+    IdempotencyKey,
+    Limit,
+    may,
+    page_response,
+    read_cursor,
+    read_response,
+    router,
+)
+from services.kernel.records import Page, RecordBody, SourceAlreadyUsed, Stored, StoredView
+from services.kernel.refusals import NotAllowed
+from services.kernel.resources import (
     AsOf,
     files_of_participants,
     list_page,
@@ -44,11 +55,9 @@ from services.kernel.records import (
     read_record,
     read_versions,
 )
-from services.kernel.refusals import NotAllowed
-from services.kernel.responses import read_response
-from services.kernel.standing import SourceAlreadyUsed
-from services.kernel.submitting import new_id, submit
+from services.kernel.storage import Database
 from services.kernel.values import CalendarDate, Code, Instant
+from services.kernel.writing import new_id, submit
 from services.protocol.settings import Sex
 
 participants = router(prefix="/v1/studies/{study}", tags=["participants"])
@@ -120,7 +129,7 @@ async def register_participant(
     if not call.caller.covers_site(body.site):
         raise NotAllowed("Your sites do not include this one.")
     source = (body.source_system, body.source_ref)
-    async with request.app.state.database.reading() as connection:
+    async with held(request, Database).pooled() as connection:
         known = await find_registered(connection, call.study, body.external_id, source)
     identity = known or new_id()
     order = RegisterParticipant(
@@ -156,7 +165,7 @@ async def present_participants(
 ) -> list[Presented]:
     """Return participants with their status; direct identifiers only for clinical roles."""
     study = study_of(request, call)
-    async with request.app.state.database.reading() as connection:
+    async with held(request, Database).pooled() as connection:
         files = await files_of_participants(
             connection,
             call.study,
@@ -194,7 +203,7 @@ async def list_participants(
     positions: list[int] = []
     following: int | None = read_cursor(wanted.after)
     while following is not None and len(found) <= wanted.limit:
-        async with request.app.state.database.reading() as connection:
+        async with held(request, Database).pooled() as connection:
             page, following = await list_page(
                 connection,
                 call.study,
@@ -217,7 +226,7 @@ async def _named(request: Request, call: Call, external_id: str | None) -> UUID 
     """Return the one participant whom the filter can mean; an id of nobody's where none."""
     if external_id is None:
         return None
-    async with request.app.state.database.reading() as connection:
+    async with held(request, Database).pooled() as connection:
         found = await find_registered(connection, call.study, external_id, (None, None))
     return found or new_id()
 
@@ -240,7 +249,7 @@ async def read_participant(
     """Return one participant, as known today or at a time."""
     identity = await own_id(request, call, participant)
     at = past_moment(as_of)
-    async with request.app.state.database.reading() as connection:
+    async with held(request, Database).pooled() as connection:
         stored = await read_record(
             connection, call.study, identity, PARTICIPANT.name, identity, as_of=at
         )
@@ -256,7 +265,7 @@ async def read_participant(
 async def list_participant_versions(request: Request, participant: str, call: CallDep) -> Response:
     """List all versions of a participant's own record, the first first."""
     identity = await own_id(request, call, participant)
-    async with request.app.state.database.reading() as connection:
+    async with held(request, Database).pooled() as connection:
         bodies = await read_versions(connection, call.study, identity, PARTICIPANT.name, identity)
     documents = [parse_json(body.encode()) for body in bodies]
     items = [canonical_json(_without_identifiers(call, document)) for document in documents]

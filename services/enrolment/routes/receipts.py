@@ -8,12 +8,12 @@ from pydantic import Field
 from starlette.responses import Response
 
 from services.enrolment.routes.finding import WRITERS
-from services.kernel.bodies import ClosedBody
-from services.kernel.calls import Call, CallDep
-from services.kernel.database import Connection
 from services.kernel.exact_json import canonical_json
-from services.kernel.operations import may, router
+from services.kernel.holdings import held
+from services.kernel.http import Call, CallDep, may, router
+from services.kernel.records import ClosedBody
 from services.kernel.refusals import NotFound
+from services.kernel.storage import Connection, Database
 
 receipts = router(prefix="/v1/studies/{study}", tags=["receipts"])
 _SPACE = "receipt "
@@ -33,14 +33,14 @@ class ReceiptBody(ClosedBody):
 @receipts.get("/receipts/{key}", **may(*WRITERS, is_internal=True))
 async def read_receipt(request: Request, key: str, call: CallDep) -> Response:
     """Return the receipt that this caller's key was answered with."""
-    async with request.app.state.database.reading() as connection:
+    async with held(request, Database).pooled() as connection:
         return await _standing_receipt(connection, call, key)
 
 
 @receipts.put("/receipts/{key}", **may(*WRITERS, is_internal=True))
 async def keep_receipt(request: Request, key: str, body: ReceiptBody, call: CallDep) -> Response:
     """Keep a receipt, and return the one that stands: the first one kept under the key."""
-    async with request.app.state.database.reading() as connection:
+    async with held(request, Database).pooled() as connection:
         await connection.execute(
             "INSERT INTO idempotency (study, subject, key, fingerprint, status, headers, body, "
             "recorded_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",

@@ -15,10 +15,9 @@ from services.enrolment.domain.schedule import ScheduleEntry, derive_schedule
 from services.enrolment.domain.schedule_versions import count_versions
 from services.enrolment.routes.calendars import CALENDAR, calendar_response, past_courses
 from services.enrolment.routes.finding import STAFF, Place, own_place, study_of, today_at
-from services.kernel.calls import CallDep
 from services.kernel.exact_json import canonical_json
-from services.kernel.operations import may, router
-from services.kernel.responses import read_response
+from services.kernel.holdings import held
+from services.kernel.http import CallDep, may, read_response, router
 from services.kernel.values import Instant
 from services.protocol.study import Study
 
@@ -103,7 +102,7 @@ async def read_schedule(request: Request, participant: str, call: CallDep) -> Re
 
 
 async def _drawn(request: Request, study: Study, place: Place) -> Drawn:
-    kept: DrawnSchedules = request.app.state.drawn_schedules
+    kept = held(request, DrawnSchedules)
     today = today_at(study, place.site)
     drawn = kept.find(study.number, place, today)
     if drawn is None:

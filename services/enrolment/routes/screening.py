@@ -24,17 +24,14 @@ from services.enrolment.domain.screening import (
 )
 from services.enrolment.facts import load_files
 from services.enrolment.routes.finding import BY_HAND, CLINICAL, own_id, read_file, study_of
-from services.kernel.bodies import Page, RecordBody, StoredView
-from services.kernel.calls import Call, CallDep, IdempotencyKey
-from services.kernel.decisions import Stored
-from services.kernel.operations import may, router
-from services.kernel.reading import versions_response
-from services.kernel.records import AsOf, past_moment
+from services.kernel.holdings import held
+from services.kernel.http import Call, CallDep, IdempotencyKey, may, read_response, router
+from services.kernel.records import Page, RecordBody, SourceAlreadyUsed, Stored, StoredView
 from services.kernel.refusals import NotFound
-from services.kernel.responses import read_response
-from services.kernel.standing import SourceAlreadyUsed
-from services.kernel.submitting import new_id, submit
+from services.kernel.resources import AsOf, past_moment, versions_response
+from services.kernel.storage import Database
 from services.kernel.values import CalendarDate, Flag, Instant, Reason
+from services.kernel.writing import new_id, submit
 from services.protocol.participation import NoConsentInForce
 
 screening = router(prefix="/v1/studies/{study}", tags=["screening"])
@@ -128,7 +125,7 @@ async def list_screening_versions(request: Request, participant: str, call: Call
 
 async def _screening(request: Request, call: Call, participant: str, at: datetime | None) -> Stored:
     identity = await own_id(request, call, participant)
-    async with request.app.state.database.reading() as connection:
+    async with held(request, Database).pooled() as connection:
         file = await read_file(connection, call.study, identity, at)
     standing = file.stored(SCREENING)
     if not standing:

@@ -29,18 +29,26 @@ from services.enrolment.routes.finding import (
     study_of,
     today_at,
 )
-from services.kernel.bodies import Page, RecordBody, StoredView
-from services.kernel.calls import CallDep, IdempotencyKey
 from services.kernel.exact_json import canonical_json
-from services.kernel.operations import may, router
-from services.kernel.paging import USUAL_LIMIT, After, Limit, page_response, read_cursor
-from services.kernel.paths import parse_id
-from services.kernel.reading import versions_response
-from services.kernel.records import AsOf, list_page, past_moment, read_record
-from services.kernel.responses import read_response
-from services.kernel.standing import SourceAlreadyUsed
-from services.kernel.submitting import new_id, submit
+from services.kernel.holdings import held
+from services.kernel.http import (
+    USUAL_LIMIT,
+    After,
+    CallDep,
+    IdempotencyKey,
+    Limit,
+    may,
+    page_response,
+    parse_id,
+    read_cursor,
+    read_response,
+    router,
+)
+from services.kernel.records import Page, RecordBody, SourceAlreadyUsed, StoredView
+from services.kernel.resources import AsOf, list_page, past_moment, read_record, versions_response
+from services.kernel.storage import Database
 from services.kernel.values import CalendarDate, Reason
+from services.kernel.writing import new_id, submit
 from services.protocol.study import Study
 
 statuses = router(prefix="/v1/studies/{study}", tags=["participants"])
@@ -114,7 +122,7 @@ async def list_statuses(
 ) -> Response:
     """List the statuses that the participant passed through, the oldest first."""
     identity, at = await own_id(request, call, participant), past_moment(as_of)
-    async with request.app.state.database.reading() as connection:
+    async with held(request, Database).pooled() as connection:
         page, following = await list_page(
             connection,
             call.study,
@@ -168,7 +176,7 @@ async def read_status(
 ) -> Response:
     """Return a status as it was recorded."""
     identity = await own_id(request, call, participant)
-    async with request.app.state.database.reading() as connection:
+    async with held(request, Database).pooled() as connection:
         stored = await read_record(
             connection,
             call.study,

@@ -6,26 +6,32 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from fastapi import Request
 from pydantic import BaseModel, Field
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as form
 from starlette.responses import Response
 
 from services.enrolment.domain.enrolling import PutSite, decide_site
 from services.enrolment.domain.participant_file import SITE
 from services.enrolment.facts import load_files
 from services.enrolment.routes.finding import STAFF, study_of
-from services.kernel.access import Role
-from services.kernel.bodies import ClosedBody, Page, StoredView
-from services.kernel.calls import Call, CallDep, IdempotencyKey
 from services.kernel.exact_json import canonical_json
-from services.kernel.operations import may, router
-from services.kernel.paging import page_response
-from services.kernel.reading import versions_response
-from services.kernel.records import files_of_participants
+from services.kernel.holdings import held
+from services.kernel.http import (
+    Call,
+    CallDep,
+    IdempotencyKey,
+    may,
+    page_response,
+    read_response,
+    router,
+)
+from services.kernel.identity import Role
+from services.kernel.records import ClosedBody, Page, StoredView
 from services.kernel.refusals import NotFound
-from services.kernel.responses import read_response
-from services.kernel.submitting import submit
-from services.kernel.tables import STUDY_STREAM
+from services.kernel.resources import files_of_participants, versions_response
+from services.kernel.storage import STUDY_STREAM, Database
 from services.kernel.values import WHOLE, Code
+from services.kernel.writing import submit
+from services.protocol.loading import Studies
 from services.protocol.study import CLOSED, Study
 
 studies = router(prefix="/v1/studies", tags=["studies"])
@@ -56,7 +62,7 @@ class SettingSource(BaseModel):
     reference: str
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class Protocol(Study):
     """The study as data, and the source of each setting by its place."""
 
@@ -86,10 +92,9 @@ class SiteView(StoredView):
 @studies.get("", response_model=Page[StudyView], **may(*READERS))
 async def list_studies(request: Request, call: CallDep) -> Response:
     """List the studies that the caller's token covers."""
-    known: dict[str, Study] = request.app.state.studies
     items = [
         canonical_json({"study": study.number, "title": study.title, "version": study.version})
-        for study in known.values()
+        for study in held(request, Studies).values()
         if study.number in call.caller.studies
     ]
     return page_response(request, items, None)
@@ -131,7 +136,7 @@ async def list_site_versions(request: Request, site: str, call: CallDep) -> Resp
 
 async def _sites(request: Request, call: Call) -> list[dict[str, Any]]:
     """Return the sites that the caller's token covers; version 0 is the study file's."""
-    async with request.app.state.database.reading() as connection:
+    async with held(request, Database).pooled() as connection:
         files = await files_of_participants(connection, call.study, [STUDY_STREAM], [SITE.name])
     stored = files.get(STUDY_STREAM, {}).get(SITE.name, {}).values()
     documents = {one.document["code"]: one.document for one in stored}

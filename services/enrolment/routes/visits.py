@@ -38,22 +38,35 @@ from services.enrolment.routes.finding import (
     study_of,
     today_at,
 )
-from services.kernel.bodies import DocumentedAs, Page, RecordBody, StoredView, Warned
-from services.kernel.calls import Call, CallDep, IdempotencyKey
-from services.kernel.decisions import Decision, Stored
 from services.kernel.exact_json import canonical_json
-from services.kernel.operations import may, router
-from services.kernel.paging import page_response
-from services.kernel.parts import read_part
-from services.kernel.queries import Asker
-from services.kernel.reading import versions_response
-from services.kernel.records import AsOf, past_moment
+from services.kernel.holdings import held
+from services.kernel.http import (
+    Call,
+    CallDep,
+    IdempotencyKey,
+    may,
+    page_response,
+    read_part,
+    read_response,
+    router,
+    weak_tag,
+)
+from services.kernel.records import (
+    Asker,
+    Decision,
+    DocumentedAs,
+    Page,
+    RecordBody,
+    SourceAlreadyUsed,
+    Stored,
+    StoredView,
+    Warned,
+)
 from services.kernel.refusals import Fault, Impossible, NotFound
-from services.kernel.responses import read_response, weak_tag
-from services.kernel.standing import SourceAlreadyUsed
-from services.kernel.submitting import new_id, submit
-from services.kernel.units import Answer, Outcome
+from services.kernel.resources import AsOf, past_moment, versions_response
+from services.kernel.storage import Database
 from services.kernel.values import CalendarDate, Code, Instant, Reason
+from services.kernel.writing import Answer, Outcome, new_id, submit
 from services.protocol.study import Study
 
 visits = router(prefix="/v1/studies/{study}", tags=["visits"])
@@ -183,7 +196,7 @@ async def _views(
 ) -> list[dict[str, Any]]:
     identity = await own_id(request, call, participant)
     study = study_of(request, call)
-    async with request.app.state.database.reading() as connection:
+    async with held(request, Database).pooled() as connection:
         file = await read_file(connection, call.study, identity, at)
     return visit_views(study, file, today_at(study, file.site, at))
 

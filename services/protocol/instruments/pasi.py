@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as form
 from pydantic_core import PydanticCustomError
 
 from services.kernel.values import NUMBER, WHOLE
@@ -33,7 +33,7 @@ def area_score_of(percent: Decimal) -> int:
     return 1 + sum(percent >= start for start in _BAND_STARTS)
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class Region:
     """One body region as the assessor graded it; the area as a score, a percent or both."""
 
@@ -71,7 +71,7 @@ class Region:
         return absent if self.area is not None else [*absent, "area_score"]
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class PasiRegions:
     """The four regions of a PASI form; what was not assessed is left out."""
 

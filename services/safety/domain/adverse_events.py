@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Final, Literal
 
 from pydantic import ConfigDict, ValidationInfo, field_validator
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as form
 from pydantic_core import PydanticCustomError
 
 from services.kernel.values import Code, Flag, Instant, Moment, Name, Narrative, PartialDate, Reason
@@ -29,7 +29,7 @@ FATAL_GRADE: Final = 5
 LIFE_THREATENING_GRADE: Final = 4
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class Coding:
     """A coded term by the sender's own licensed dictionary; none is shipped here."""
 
@@ -39,7 +39,7 @@ class Coding:
     code: Code | None = None
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class AdverseEventReport:
     """What is stated about an adverse event; `None` is not stated.
 

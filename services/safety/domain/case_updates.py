@@ -10,7 +10,7 @@ from dataclasses import fields, replace
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as form
 
 from services.kernel.values import WHOLE, Flag, Instant
 from services.safety.domain.seriousness import UNJUDGED, Seriousness, add_statements
@@ -20,7 +20,7 @@ CtcaeGrade = Annotated[int, Field(ge=1, le=5), WHOLE]
 """CTCAE v5 grade: 1 mild to 5 death."""
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@form(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class CaseUpdate:
     """One update of a case; `None` states nothing.
 

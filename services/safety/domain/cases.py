@@ -11,8 +11,8 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from services.kernel.decisions import Change, Decision
 from services.kernel.exact_json import stamp
+from services.kernel.records import Change, Decision
 from services.kernel.values import read_moment
 from services.protocol.study import Study
 from services.safety.domain.case_updates import CaseUpdate

@@ -5,9 +5,8 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from services.kernel.decisions import Decision
+from services.kernel.records import Decision, is_same, unchanged
 from services.kernel.refusals import Conflict, NotFound
-from services.kernel.standing import is_same, unchanged
 from services.protocol.participation import require_past
 from services.safety.domain.cases import Case, case_clocks, case_of
 from services.safety.domain.clocks import Clock

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from services.kernel.decisions import Change, Recorded, Resource, Stored
+from services.kernel.records import Change, Recorded, Resource, Stored
 from services.kernel.refusals import NotFound
 from services.protocol.participation import Participation
 from services.protocol.study import Study

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as form
 
 from services.kernel.values import NUMBER, WHOLE, Flag, Moment, Name
 from services.protocol.settings import Regime, Settings
@@ -24,7 +24,7 @@ STOP_TREATMENT = "STOP_STUDY_TREATMENT_REVIEW"
 EARLIER_DATE_BINDS = "INITIAL_DUE_IS_EARLIER_OF_BOTH"
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class AdverseEventInput:
     """A case as it became known, update by update, and the infusions about it.
 
@@ -38,7 +38,7 @@ class AdverseEventInput:
     worsened_after_first_infusion: Flag | None = None
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class IncidentEvent:
     """One adverse event of a subject; the class may be uncoded."""
 
@@ -48,7 +48,7 @@ class IncidentEvent:
     serious: Flag | None = None
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class IncidenceInput:
     """Adverse events, how many subjects had an infusion, and the registry's threshold."""
 

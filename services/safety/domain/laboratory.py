@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as form
 
 from services.kernel.refusals import Fault
 from services.kernel.values import Code, Instant, Number
@@ -20,7 +20,7 @@ from services.safety.domain.ucum import is_ucum_unit
 CLOSED = ConfigDict(extra="forbid")
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class LaboratoryResult:
     """One value of one test; `unit` (UCUM) is that of the value and of both limits.
 
@@ -36,7 +36,7 @@ class LaboratoryResult:
     loinc: Code | None = None
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class LaboratoryReport:
     """What was collected at one time."""
 

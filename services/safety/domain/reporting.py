@@ -11,9 +11,11 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from services.kernel.decisions import Change, Decision, Resource, Stored
-from services.kernel.refusals import Impossible
-from services.kernel.standing import (
+from services.kernel.records import (
+    Change,
+    Decision,
+    Resource,
+    Stored,
     correction,
     is_same,
     refuse_used_source,
@@ -22,6 +24,7 @@ from services.kernel.standing import (
     retraction,
     unchanged,
 )
+from services.kernel.refusals import Impossible
 from services.safety.domain.adverse_events import AdverseEventReport, check_report
 from services.safety.domain.cases import read_update, time_zone_of, with_today
 from services.safety.domain.circumstances import report_circumstances, report_faults

@@ -12,9 +12,11 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
-from services.kernel.decisions import Change, Decision, Resource, Stored
-from services.kernel.refusals import Fault, Impossible
-from services.kernel.standing import (
+from services.kernel.records import (
+    Change,
+    Decision,
+    Resource,
+    Stored,
     correction,
     is_same,
     refuse_used_source,
@@ -23,6 +25,7 @@ from services.kernel.standing import (
     retraction,
     unchanged,
 )
+from services.kernel.refusals import Fault, Impossible
 from services.protocol.participation import (
     CLOCK_LEEWAY,
     Participation,

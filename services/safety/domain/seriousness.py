@@ -6,12 +6,12 @@ Severity (the grade) is not seriousness.
 from dataclasses import fields, replace
 
 from pydantic import ConfigDict
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as form
 
 from services.kernel.values import Flag
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@form(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Seriousness:
     """The six criteria of ICH E2A as stated; `None` is not yet judged."""
 

@@ -10,9 +10,8 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from services.kernel.decisions import Change, Decision, Recorded, Resource, Stored
+from services.kernel.records import Change, Decision, Recorded, Resource, Stored, unchanged
 from services.kernel.refusals import Conflict, Fault, Impossible, NotFound
-from services.kernel.standing import unchanged
 from services.protocol.study import Study
 from services.safety.domain.cases import Case, case_of, timing_of
 from services.safety.domain.dossier import ADVERSE_EVENT, Dossier, Order

@@ -10,10 +10,17 @@ from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from services.kernel.decisions import Decision, Resource, Stored
 from services.kernel.exact_json import parse_json
+from services.kernel.records import (
+    Decision,
+    Resource,
+    Stored,
+    is_same,
+    refuse_used_source,
+    require_reason,
+    unchanged,
+)
 from services.kernel.refusals import Fault, Impossible
-from services.kernel.standing import is_same, refuse_used_source, require_reason, unchanged
 from services.safety.domain import reporting, resulting, statements
 from services.safety.domain.cases import case_of, follows_today
 from services.safety.domain.dossier import (

@@ -10,9 +10,12 @@ from datetime import datetime
 from typing import Any, Final, Literal
 from uuid import UUID
 
-from services.kernel.decisions import Change, Decision, Recorded, Resource, Stored
-from services.kernel.refusals import Conflict, NotFound
-from services.kernel.standing import (
+from services.kernel.records import (
+    Change,
+    Decision,
+    Recorded,
+    Resource,
+    Stored,
     is_same,
     next_version,
     own_members,
@@ -20,6 +23,7 @@ from services.kernel.standing import (
     require_version,
     unchanged,
 )
+from services.kernel.refusals import Conflict, NotFound
 
 WEBHOOK: Final = Resource("webhook", "webhook_version")
 WEBHOOK_REPLAY: Final = Resource("webhook_replay")

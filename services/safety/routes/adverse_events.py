@@ -5,23 +5,40 @@ from typing import Annotated, Any, Final
 
 from fastapi import Query, Request
 from pydantic import Field
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as form
 from starlette.responses import Response
 
-from services.kernel.access import NotPermitted
-from services.kernel.bodies import Page, RetractionBody, StoredView, Warned
-from services.kernel.calls import Call, CallDep, IdempotencyKey
-from services.kernel.decisions import Stored
 from services.kernel.exact_json import canonical_json
-from services.kernel.operations import may, router
-from services.kernel.paging import USUAL_LIMIT, After, Limit, page_response, read_cursor
-from services.kernel.paths import parse_id
-from services.kernel.reading import add_reads
-from services.kernel.records import AsOf, past_moment
+from services.kernel.holdings import held
+from services.kernel.http import (
+    USUAL_LIMIT,
+    After,
+    Call,
+    CallDep,
+    IdempotencyKey,
+    Limit,
+    may,
+    page_response,
+    parse_id,
+    read_cursor,
+    router,
+)
+from services.kernel.identity import NotPermitted
+from services.kernel.records import (
+    Page,
+    RecordRetracted,
+    RetractionBody,
+    SourceAlreadyUsed,
+    Stored,
+    StoredView,
+    Warned,
+)
 from services.kernel.refusals import NotAllowed
-from services.kernel.standing import RecordRetracted, SourceAlreadyUsed
-from services.kernel.submitting import new_id, submit
+from services.kernel.resources import AsOf, add_reads, past_moment
+from services.kernel.storage import Database
 from services.kernel.values import Code, Instant, Moment, Reason
+from services.kernel.writing import new_id, submit
+from services.protocol.loading import Studies
 from services.safety.domain.adverse_events import ActionTaken, AdverseEventReport, Coding, Outcome
 from services.safety.domain.case_updates import Causality
 from services.safety.domain.cases import case_of, follows_today
@@ -53,12 +70,12 @@ adverse_events = router(prefix="/v1/studies/{study}", tags=["adverse events"])
 UNVERIFIED: Final = "participant_unverified"
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class AdverseEventBody(Sourced, AdverseEventReport):
     """An adverse event as it is reported; only `term` is required."""
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class AdverseEventFollowUp(AdverseEventBody):
     """The whole adverse event as it is known now, and why it changes."""
 
@@ -121,11 +138,11 @@ async def present_adverse_events(
 ) -> list[bytes]:
     """Return adverse events with their clocks and timing, as known now or at `as_of`."""
     as_of = asked_moment(request)
-    async with request.app.state.database.reading() as connection:
+    async with held(request, Database).pooled() as connection:
         dossiers = await read_dossiers(
             connection, call.study, {one.participant for one in stored}, as_of=as_of
         )
-    study = request.app.state.studies[call.study]
+    study = held(request, Studies)[call.study]
     return [canonical_json(_shown(one, dossiers[one.participant], study)) for one in stored]
 
 
@@ -154,7 +171,7 @@ async def report_adverse_event(
     """Report an adverse event; it passes no gate, and only its term is required."""
     del idempotency_key
     command = ReportAdverseEvent(
-        study=request.app.state.studies[call.study],
+        study=held(request, Studies)[call.study],
         participant=await reported_id(request, call, participant),
         id=new_id(),
         sites=call.caller.sites,
@@ -184,7 +201,7 @@ async def follow_up_adverse_event(
     """
     del idempotency_key
     command = FollowUpAdverseEvent(
-        study=request.app.state.studies[call.study],
+        study=held(request, Studies)[call.study],
         participant=await reported_id(request, call, participant),
         id=parse_id(adverse_event),
         sites=call.caller.sites,
@@ -212,7 +229,7 @@ async def retract_adverse_event(
     """Mark an adverse event as entered in error; it stays readable, and its clocks run on."""
     del idempotency_key
     command = RetractAdverseEvent(
-        study=request.app.state.studies[call.study],
+        study=held(request, Studies)[call.study],
         participant=await reported_id(request, call, participant),
         id=parse_id(adverse_event),
         sites=call.caller.sites,
@@ -248,7 +265,7 @@ async def list_study_adverse_events(
     as_of: AsOf = None,
 ) -> Response:
     """List the study's adverse events of the caller's sites, the first reported first."""
-    async with request.app.state.database.reading() as connection:
+    async with held(request, Database).pooled() as connection:
         page, following = await list_adverse_events(
             connection,
             call.study,

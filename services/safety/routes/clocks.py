@@ -9,18 +9,30 @@ from uuid import UUID
 from fastapi import Query, Request
 from starlette.responses import Response
 
-from services.kernel.bodies import ClosedBody, Page, StoredView
-from services.kernel.calls import Call, CallDep, IdempotencyKey
 from services.kernel.exact_json import canonical_json
-from services.kernel.operations import may, router
-from services.kernel.paging import USUAL_LIMIT, After, Limit, page_response, read_cursor
-from services.kernel.paths import parse_id
-from services.kernel.records import AsOf, past_moment
+from services.kernel.holdings import held
+from services.kernel.http import (
+    USUAL_LIMIT,
+    After,
+    Call,
+    CallDep,
+    IdempotencyKey,
+    Limit,
+    may,
+    page_response,
+    parse_id,
+    read_cursor,
+    read_response,
+    router,
+    weak_tag,
+)
+from services.kernel.records import ClosedBody, Page, StoredView
 from services.kernel.refusals import NotFound
-from services.kernel.responses import read_response, weak_tag
-from services.kernel.submitting import submit
-from services.kernel.units import Answer, Outcome, answer_record
+from services.kernel.resources import AsOf, past_moment
+from services.kernel.storage import Database
 from services.kernel.values import Code, Instant, Reason
+from services.kernel.writing import Answer, Outcome, answer_record, submit
+from services.protocol.loading import Studies
 from services.protocol.study import Study
 from services.safety.domain.cases import Case, case_clocks, case_of, clock_item
 from services.safety.domain.clocks import Clock
@@ -113,10 +125,10 @@ async def _case(
 ) -> Case:
     owner = await safety_id(request, call, participant)
     record = parse_id(adverse_event)
-    async with request.app.state.database.reading() as connection:
+    async with held(request, Database).pooled() as connection:
         dossiers = await read_dossiers(connection, call.study, [owner], as_of=as_of)
     dossiers[owner].standing(ADVERSE_EVENT, record)
-    return case_of(dossiers[owner], request.app.state.studies[call.study], record)
+    return case_of(dossiers[owner], held(request, Studies)[call.study], record)
 
 
 @clocks.get(f"{_CASE}/clocks", response_model=Page[ClockView], **may(*READERS))
@@ -164,7 +176,7 @@ async def close_clock(
     """Close a clock: what was submitted when, or why nothing has to be."""
     del idempotency_key
     command = CloseClock(
-        study=request.app.state.studies[call.study],
+        study=held(request, Studies)[call.study],
         participant=await reported_id(request, call, participant),
         id=parse_id(clock),
         sites=call.caller.sites,
@@ -205,7 +217,7 @@ async def list_deadlines(
     """List the study's clocks by the time at which they are due, the most urgent first."""
     sites = asked_sites(call, site)
     owner = None if participant is None else await _asked_participant(request, call, participant)
-    async with request.app.state.database.reading() as connection:
+    async with held(request, Database).pooled() as connection:
         dossiers = await (
             read_study(connection, call.study)
             if participant is None
@@ -214,7 +226,7 @@ async def list_deadlines(
     visible = {at: dossier for at, dossier in dossiers.items() if _is_visible(call, dossier)}
     found = [
         deadline
-        for deadline in _deadlines(visible, request.app.state.studies[call.study])
+        for deadline in _deadlines(visible, held(request, Studies)[call.study])
         if (sites is None or deadline.case.site in sites)
         and (due_before is None or deadline.expires_at < due_before)
     ]

@@ -7,18 +7,29 @@ from fastapi import Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from services.kernel.bodies import Page, RetractionBody, StoredView
-from services.kernel.calls import Call, CallDep, IdempotencyKey
 from services.kernel.exact_json import canonical_json, parse_json, stamp
-from services.kernel.operations import may, router
-from services.kernel.paging import USUAL_LIMIT, After, Limit, page_response, read_cursor
-from services.kernel.paths import parse_id
-from services.kernel.records import read_record
+from services.kernel.holdings import held
+from services.kernel.http import (
+    USUAL_LIMIT,
+    After,
+    Call,
+    CallDep,
+    IdempotencyKey,
+    Limit,
+    may,
+    page_response,
+    parse_id,
+    read_cursor,
+    read_response,
+    router,
+    weak_tag,
+)
+from services.kernel.records import Page, RetractionBody, StoredView
 from services.kernel.refusals import NotFound
-from services.kernel.responses import read_response, weak_tag
-from services.kernel.submitting import new_id
-from services.kernel.tables import STUDY_STREAM
+from services.kernel.resources import read_record
+from services.kernel.storage import STUDY_STREAM, Database
 from services.kernel.values import Instant
+from services.kernel.writing import new_id
 from services.safety.domain.webhooks import (
     WEBHOOK,
     NothingToReplay,
@@ -86,7 +97,7 @@ async def list_webhook_deliveries(
 ) -> Response:
     """List what was to be delivered, in the order of the notices; `dead` was given up."""
     identity = await _known(request, call, webhook)
-    async with request.app.state.database.reading() as connection:
+    async with held(request, Database).pooled() as connection:
         rows = await list_deliveries(
             connection, call.study, identity, after=read_cursor(after), limit=limit, status=status
         )
@@ -104,7 +115,7 @@ async def read_webhook_delivery(
 ) -> Response:
     """Return one delivery, with the notice as it is sent."""
     identity = await _known(request, call, webhook)
-    async with request.app.state.database.reading() as connection:
+    async with held(request, Database).pooled() as connection:
         rows = await list_deliveries(connection, call.study, identity, delivery=parse_id(delivery))
     if not rows:
         raise NotFound
@@ -166,7 +177,7 @@ async def _replay(
 async def _known(request: Request, call: Call, webhook: str) -> UUID:
     require_whole_study(call)
     identity = parse_id(webhook)
-    async with request.app.state.database.reading() as connection:
+    async with held(request, Database).pooled() as connection:
         await read_record(connection, call.study, STUDY_STREAM, WEBHOOK.name, identity)
     return identity
 

@@ -3,13 +3,14 @@
 from typing import Any, Final
 
 from fastapi import Request
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as form
 from starlette.responses import Response
 
-from services.kernel.access import Role
-from services.kernel.calls import Call, CallDep
 from services.kernel.exact_json import canonical_json
-from services.kernel.operations import may, router
+from services.kernel.holdings import held
+from services.kernel.http import Call, CallDep, may, router
+from services.kernel.identity import Role
+from services.protocol.loading import Studies
 from services.protocol.settings import Settings, override_settings
 from services.safety.domain.cases import time_zone_of
 from services.safety.domain.evaluations import (
@@ -34,14 +35,14 @@ ANYONE: Final[tuple[Role, ...]] = (
 )
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class AdverseEventQuestion(AdverseEventInput):
     """A case, and settings of the study to read otherwise."""
 
     settings: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class IncidenceQuestion(IncidenceInput):
     """Adverse events to count, and settings of the study to read otherwise."""
 
@@ -55,7 +56,7 @@ async def answer_adverse_event(
     request: Request, body: AdverseEventQuestion, call: CallDep
 ) -> Response:
     """Classify a case and derive its clocks, without storing anything."""
-    study = request.app.state.studies[call.study]
+    study = held(request, Studies)[call.study]
     settings = _settings(request, call, body.settings)
     return _answer(evaluate_adverse_event(body, settings, time_zone_of(study, None)))
 
@@ -69,7 +70,7 @@ async def answer_incidence(request: Request, body: IncidenceQuestion, call: Call
 
 
 def _settings(request: Request, call: Call, overrides: dict[str, Any] | None) -> Settings:
-    settings: Settings = request.app.state.studies[call.study].settings
+    settings = held(request, Studies)[call.study].settings
     return settings if not overrides else override_settings(settings, overrides)
 
 

@@ -5,19 +5,26 @@ from typing import Annotated
 
 from fastapi import Request
 from pydantic import BaseModel, Field
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as form
 from starlette.responses import Response
 
-from services.kernel.bodies import RetractionBody, StoredView, Warned
-from services.kernel.calls import Call, CallDep, IdempotencyKey
-from services.kernel.decisions import Stored
 from services.kernel.exact_json import canonical_json
-from services.kernel.operations import may, router
-from services.kernel.paths import parse_id
-from services.kernel.reading import add_reads
-from services.kernel.standing import RecordRetracted, SourceAlreadyUsed
-from services.kernel.submitting import known_id, new_id, participant_id, submit
+from services.kernel.feeds import known_id, participant_id
+from services.kernel.holdings import held
+from services.kernel.http import Call, CallDep, IdempotencyKey, may, parse_id, router
+from services.kernel.records import (
+    RecordRetracted,
+    RetractionBody,
+    SourceAlreadyUsed,
+    Stored,
+    StoredView,
+    Warned,
+)
+from services.kernel.resources import add_reads
+from services.kernel.storage import Database
 from services.kernel.values import Instant, Reason
+from services.kernel.writing import new_id, submit
+from services.protocol.loading import Studies
 from services.protocol.participation import NoConsentInForce, ParticipationEnded
 from services.safety.domain.dossier import LABORATORY_RESULT
 from services.safety.domain.laboratory import LaboratoryReport, LaboratoryResult
@@ -38,12 +45,12 @@ laboratory_results = router(prefix="/v1/studies/{study}", tags=["laboratory resu
 GATES = (NoConsentInForce, ParticipationEnded)
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class LaboratoryBody(Sourced, LaboratoryReport):
     """What was collected at one time, and its results."""
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class LaboratoryCorrection(LaboratoryBody):
     """The whole report again, and why it changes."""
 
@@ -77,14 +84,14 @@ async def present_laboratory_results(
     request: Request, call: Call, stored: Sequence[Stored]
 ) -> list[bytes]:
     """Return laboratory reports with the grades of their results."""
-    async with request.app.state.database.reading() as connection:
+    async with held(request, Database).pooled() as connection:
         dossiers = await read_dossiers(
             connection,
             call.study,
             {one.participant for one in stored},
             as_of=asked_moment(request),
         )
-    study = request.app.state.studies[call.study]
+    study = held(request, Studies)[call.study]
     return [
         canonical_json(
             {**document, "grades": graded_results(dossiers[one.participant], study, document)}
@@ -110,7 +117,7 @@ async def record_laboratory_result(
     """Record one laboratory report."""
     del idempotency_key
     command = RecordResults(
-        study=request.app.state.studies[call.study],
+        study=held(request, Studies)[call.study],
         participant=await participant_id(request, call, participant),
         id=new_id(),
         sites=call.caller.sites,
@@ -136,7 +143,7 @@ async def correct_laboratory_result(
     """Replace what a laboratory report states, for a reason; earlier versions stay readable."""
     del idempotency_key
     command = CorrectResults(
-        study=request.app.state.studies[call.study],
+        study=held(request, Studies)[call.study],
         participant=await participant_id(request, call, participant),
         id=parse_id(laboratory_result),
         sites=call.caller.sites,
@@ -163,7 +170,7 @@ async def retract_laboratory_result(
     """Mark a laboratory report as entered in error; it stays readable."""
     del idempotency_key
     command = RetractResults(
-        study=request.app.state.studies[call.study],
+        study=held(request, Studies)[call.study],
         participant=await participant_id(request, call, participant),
         id=parse_id(laboratory_result),
         sites=call.caller.sites,

@@ -7,13 +7,12 @@ from uuid import UUID
 
 from fastapi import Request
 
-from services.kernel.access import Role
-from services.kernel.calls import Call
-from services.kernel.facts import find_participant
-from services.kernel.following import Behind
-from services.kernel.paths import parse_participant
+from services.kernel.feeds import Behind, Followers, find_participant, known_id, participant_id
+from services.kernel.holdings import held
+from services.kernel.http import Call, parse_participant
+from services.kernel.identity import Role
 from services.kernel.refusals import NotFound
-from services.kernel.submitting import known_id, participant_id
+from services.kernel.storage import Database
 from services.kernel.values import read_instant
 from services.safety.domain.dossier import ADVERSE_EVENT
 from services.safety.facts import read_dossiers
@@ -33,11 +32,11 @@ async def reported_id(request: Request, call: Call, text: str) -> UUID:
     wanted = parse_participant(text)
     if not isinstance(wanted, UUID):
         return await participant_id(request, call, text)
-    async with request.app.state.database.reading() as connection:
+    async with held(request, Database).pooled() as connection:
         known = await find_participant(connection, call.study, wanted)
     if known is None:
         with suppress(Behind):
-            await request.app.state.followers.catch_up(call.study, "enrolment")
+            await held(request, Followers).catch_up(call.study, "enrolment")
     return wanted
 
 
@@ -59,7 +58,7 @@ async def safety_id(request: Request, call: Call, text: str) -> UUID:
 async def _is_reported(request: Request, call: Call, participant: UUID) -> bool:
     if not call.caller.has_role(*SAFETY_ROLES):
         return False
-    async with request.app.state.database.reading() as connection:
+    async with held(request, Database).pooled() as connection:
         dossiers = await read_dossiers(connection, call.study, [participant])
     dossier = dossiers[participant]
     sites = {versions[-1].site for versions in dossier.of_kind(ADVERSE_EVENT).values()}

@@ -10,19 +10,30 @@ from fastapi import Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from services.kernel.bodies import ClosedBody, Page, StoredView
-from services.kernel.calls import Call, CallDep, IdempotencyKey
 from services.kernel.exact_json import canonical_json, stamp
-from services.kernel.operations import may, router
-from services.kernel.paging import USUAL_LIMIT, After, Limit, page_response, read_cursor
-from services.kernel.paths import parse_id
-from services.kernel.records import AsOf, past_moment
+from services.kernel.holdings import held
+from services.kernel.http import (
+    USUAL_LIMIT,
+    After,
+    Call,
+    CallDep,
+    IdempotencyKey,
+    Limit,
+    may,
+    page_response,
+    parse_id,
+    read_cursor,
+    read_response,
+    router,
+    weak_tag,
+)
+from services.kernel.records import ClosedBody, Page, StoredView
 from services.kernel.refusals import NotFound
-from services.kernel.responses import read_response, weak_tag
-from services.kernel.submitting import new_id, submit
-from services.kernel.tables import STUDY_STREAM
-from services.kernel.units import Answer, Outcome, answer_record
+from services.kernel.resources import AsOf, past_moment
+from services.kernel.storage import STUDY_STREAM, Database
 from services.kernel.values import Instant, Reason
+from services.kernel.writing import Answer, Outcome, answer_record, new_id, submit
+from services.protocol.loading import Studies
 from services.safety.domain.classification import Classification
 from services.safety.domain.signals import (
     AcknowledgeSignal,
@@ -145,7 +156,7 @@ async def acknowledge_signal(
     del idempotency_key
     found, _ = _find(await _file(request, call, None), call, parse_id(signal))
     command = AcknowledgeSignal(
-        study=request.app.state.studies[call.study],
+        study=held(request, Studies)[call.study],
         participant=found.participant or STUDY_STREAM,
         id=new_id(),
         sites=call.caller.sites,
@@ -156,7 +167,7 @@ async def acknowledge_signal(
     location = call.path.removesuffix("/").removesuffix("/acknowledgement")
 
     async def load(connection: Any, study: str, orders: Sequence[AcknowledgeSignal]) -> Any:
-        file = await read_signal_file(connection, study, request.app.state.studies[study])
+        file = await read_signal_file(connection, study, held(request, Studies)[study])
         return {order.participant: file for order in orders}
 
     def render(outcomes: Sequence[Outcome]) -> Answer:
@@ -170,8 +181,8 @@ async def acknowledge_signal(
 
 
 async def _file(request: Request, call: Call, as_of: datetime | None) -> SignalFile:
-    study = request.app.state.studies[call.study]
-    async with request.app.state.database.reading() as connection:
+    study = held(request, Studies)[call.study]
+    async with held(request, Database).pooled() as connection:
         file = await read_signal_file(connection, call.study, study, as_of=as_of)
     if call.caller.has_role(*SAFETY_ROLES):
         return file

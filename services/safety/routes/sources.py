@@ -3,7 +3,7 @@
 from typing import Final, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as form
 from pydantic_core import PydanticCustomError
 
 from services.kernel.values import Code
@@ -12,7 +12,7 @@ from services.safety.domain.dossier import SourceReference
 CLOSED: Final = ConfigDict(extra="forbid")
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class Sourced:
     """A body with the sender's own reference: both of its members, or none."""
 

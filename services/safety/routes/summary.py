@@ -5,10 +5,12 @@ from typing import Annotated
 from fastapi import Query, Request
 from starlette.responses import Response
 
-from services.kernel.calls import Call, CallDep
 from services.kernel.exact_json import canonical_json
-from services.kernel.operations import may, router
-from services.kernel.records import AsOf, past_moment
+from services.kernel.holdings import held
+from services.kernel.http import Call, CallDep, may, router
+from services.kernel.resources import AsOf, past_moment
+from services.kernel.storage import Database
+from services.protocol.loading import Studies
 from services.safety.domain.dossier import Dossier
 from services.safety.domain.incidence import SafetySummary
 from services.safety.domain.summarising import summarise_study
@@ -34,10 +36,10 @@ async def read_summary(
 ) -> Response:
     """Count the adverse events of everyone with an infusion, by class and by term."""
     moment = past_moment(as_of)
-    async with request.app.state.database.reading() as connection:
+    async with held(request, Database).pooled() as connection:
         dossiers = await read_study(connection, call.study, as_of=moment)
     own = {at: dossier for at, dossier in dossiers.items() if _is_covered(call, dossier)}
-    study = request.app.state.studies[call.study]
+    study = held(request, Studies)[call.study]
     found = summarise_study(own, study, is_emergent_only=treatment_emergent)
     headers = {"Cache-Control": "no-store"}
     return Response(canonical_json(found), headers=headers, media_type="application/json")

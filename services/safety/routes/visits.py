@@ -6,20 +6,23 @@ from typing import Annotated, Any, Final, Literal
 
 from fastapi import Query, Request
 from pydantic import Field, TypeAdapter
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as form
 from starlette.responses import Response
 
-from services.kernel.bodies import DocumentedAs
-from services.kernel.calls import Call, CallDep, IdempotencyKey
 from services.kernel.exact_json import canonical_json
-from services.kernel.operations import may, router
-from services.kernel.parts import read_part
-from services.kernel.queries import Asker
+from services.kernel.holdings import held
+from services.kernel.http import Call, CallDep, IdempotencyKey, may, read_part, router
+from services.kernel.records import (
+    Asker,
+    ChangeReasonRequired,
+    DocumentedAs,
+    RecordRetracted,
+    SourceAlreadyUsed,
+)
 from services.kernel.refusals import Fault, NotAllowed
-from services.kernel.standing import ChangeReasonRequired, RecordRetracted, SourceAlreadyUsed
-from services.kernel.submitting import asker_of, new_id, submit
-from services.kernel.units import Answer, Outcome
 from services.kernel.values import CalendarDate, Code, Instant, Reason
+from services.kernel.writing import Answer, Outcome, asker_of, new_id, submit
+from services.protocol.loading import Studies
 from services.safety.domain.dossier import UNSCHEDULED
 from services.safety.domain.laboratory import LaboratoryReport, LaboratoryResult
 from services.safety.domain.reporting import ReportAdverseEvent
@@ -37,7 +40,7 @@ Results = Annotated[tuple[LaboratoryResult, ...], Field(min_length=1, max_length
 Parts = Annotated[tuple[Any, ...], Field(max_length=MOST_PARTS)]
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class VisitHead:
     """Which visit was held, and when."""
 
@@ -46,7 +49,7 @@ class VisitHead:
     started_at: Instant | None = None
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class LaboratoryPart(Sourced):
     """A laboratory report without its visit."""
 
@@ -58,7 +61,7 @@ LaboratoryParts = Annotated[tuple[LaboratoryPart, ...], Field(max_length=MOST_PA
 AdverseEventParts = Annotated[tuple[AdverseEventBody, ...], Field(max_length=MOST_PARTS)]
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class SafetyVisitBody(Sourced):
     """A visit's laboratory reports and adverse events, which are read one by one."""
 
@@ -95,7 +98,7 @@ async def record_safety_visit(
     """Record the safety parts of one visit, all or none; the answer has a line for each."""
     del idempotency_key
     head = RecordSafetyVisit(
-        study=request.app.state.studies[call.study],
+        study=held(request, Studies)[call.study],
         participant=await reported_id(request, call, participant),
         id=new_id(),
         sites=call.caller.sites,
@@ -103,8 +106,8 @@ async def record_safety_visit(
         change_reason=body.change_reason,
     )
     faults: list[Fault] = []
-    held = read_part(_HEAD, body.visit, "/visit", faults)
-    code = UNSCHEDULED if held is None else held.code
+    visited = read_part(_HEAD, body.visit, "/visit", faults)
+    code = UNSCHEDULED if visited is None else visited.code
     parts: dict[str, PartOrder] = {}
     if only is None:
         parts |= _laboratory_parts(head, body, code, faults)

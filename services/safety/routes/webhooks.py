@@ -10,21 +10,29 @@ from fastapi import Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from services.kernel.access import NotPermitted
-from services.kernel.bodies import ClosedBody, Page, RetractionBody, StoredView
-from services.kernel.calls import Call, CallDep, IdempotencyKey
-from services.kernel.database import Connection
 from services.kernel.exact_json import canonical_json, parse_json
-from services.kernel.operations import may, router
-from services.kernel.paging import USUAL_LIMIT, After, Limit, page_response, read_cursor
-from services.kernel.paths import parse_id
-from services.kernel.records import list_page, read_record, read_versions
+from services.kernel.holdings import held
+from services.kernel.http import (
+    USUAL_LIMIT,
+    After,
+    Call,
+    CallDep,
+    IdempotencyKey,
+    Limit,
+    may,
+    page_response,
+    parse_id,
+    read_cursor,
+    read_response,
+    router,
+)
+from services.kernel.identity import NotPermitted
+from services.kernel.records import ClosedBody, Page, RetractionBody, StoredView
 from services.kernel.refusals import Fault, Impossible
-from services.kernel.responses import read_response
-from services.kernel.submitting import new_id, submit
-from services.kernel.tables import STUDY_STREAM
-from services.kernel.units import Answer, Outcome, answer_record
+from services.kernel.resources import list_page, read_record, read_versions
+from services.kernel.storage import STUDY_STREAM, Connection, Database
 from services.kernel.values import Name, Reason
+from services.kernel.writing import Answer, Outcome, answer_record, new_id, submit
 from services.safety.domain.webhooks import (
     NOTICE_TYPES,
     SECRET_BYTES,
@@ -42,6 +50,7 @@ from services.safety.domain.webhooks import (
     decide_rotation,
     decide_subscription,
 )
+from services.safety.settings import WebhookSettings
 from services.safety.webhooks.addresses import (
     LONGEST_URL,
     AddressRefused,
@@ -118,7 +127,7 @@ async def list_webhooks(
 ) -> Response:
     """List the study's subscriptions, the first made first, without their secrets."""
     require_whole_study(call)
-    async with request.app.state.database.reading() as connection:
+    async with held(request, Database).pooled() as connection:
         page, following = await list_page(
             connection,
             call.study,
@@ -138,7 +147,7 @@ async def list_webhooks(
 async def read_webhook(request: Request, webhook: str, call: CallDep) -> Response:
     """Return one subscription, without its secret."""
     require_whole_study(call)
-    async with request.app.state.database.reading() as connection:
+    async with held(request, Database).pooled() as connection:
         stored = await read_record(
             connection, call.study, STUDY_STREAM, WEBHOOK.name, parse_id(webhook)
         )
@@ -149,7 +158,7 @@ async def read_webhook(request: Request, webhook: str, call: CallDep) -> Respons
 async def list_webhook_versions(request: Request, webhook: str, call: CallDep) -> Response:
     """List all versions of a subscription."""
     require_whole_study(call)
-    async with request.app.state.database.reading() as connection:
+    async with held(request, Database).pooled() as connection:
         versions = await read_versions(
             connection, call.study, STUDY_STREAM, WEBHOOK.name, parse_id(webhook)
         )
@@ -268,7 +277,7 @@ async def _with_secret(request: Request, call: Call, answer: Response) -> Respon
     """Add the secret, which is kept nowhere but in its own column, to what is answered."""
     document = parse_json(bytes(answer.body))
     identity = UUID(document["id"])
-    async with request.app.state.database.reading() as connection:
+    async with held(request, Database).pooled() as connection:
         secret = await read_secret(connection, call.study, identity, document["version"])
     shown = canonical_json({**document, "secret": secret_text(secret or b"")})
     headers = {name: at for name, at in answer.headers.items() if name != "content-length"}
@@ -285,7 +294,7 @@ async def _require_reachable(request: Request, text: str) -> None:
         detail = "An absolute https address is needed, without user and fragment."
         raise Impossible(faults=[Fault("/url", "url", detail)])
     try:
-        await resolve(url, request.app.state.webhook_settings.allowed_networks)
+        await resolve(url, held(request, WebhookSettings).allowed_networks)
     except AddressRefused:
         detail = "Only https to public addresses, or networks that the settings allow."
         raise Impossible(faults=[Fault("/url", "address_refused", detail)]) from None

@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from services.kernel.database import Connection
 from services.kernel.exact_json import parse_json
-from services.kernel.feed import read_feed
+from services.kernel.feeds import read_feed
+from services.kernel.storage import Connection
 from services.protocol.study import Study
 from services.safety.domain.cases import Case, case_clocks, case_of, clock_item
 from services.safety.domain.dossier import ADVERSE_EVENT, Dossier

@@ -10,9 +10,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
 
-from services.kernel.database import Connection
-from services.kernel.decisions import Stored
-from services.kernel.tables import STUDY_STREAM
+from services.kernel.records import Stored
+from services.kernel.storage import STUDY_STREAM, Connection
 from services.safety.domain.notices import Notice
 from services.safety.webhooks.sending import Attempt
 

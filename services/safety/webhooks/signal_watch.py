@@ -10,7 +10,7 @@ from datetime import datetime
 from itertools import chain
 from uuid import UUID
 
-from services.kernel.database import Connection
+from services.kernel.storage import Connection
 from services.protocol.study import Study
 from services.safety.domain.notices import Notice, signal_notice
 from services.safety.domain.signals import safety_facts

@@ -5,10 +5,9 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from uuid import UUID
 
-from services.kernel.database import Connection
-from services.kernel.decisions import Stored
-from services.kernel.records import files_of_participants
-from services.kernel.tables import STUDY_STREAM
+from services.kernel.records import Stored
+from services.kernel.resources import files_of_participants
+from services.kernel.storage import STUDY_STREAM, Connection
 from services.safety.domain.webhooks import WEBHOOK, WebhookFile
 
 

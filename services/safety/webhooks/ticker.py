@@ -11,12 +11,13 @@ from typing import Any, Final
 from uuid import UUID
 
 import structlog
-from fastapi import FastAPI
 from prometheus_client import Counter
 
-from services.kernel.database import Connection, Database
-from services.kernel.feed import FeedNews
-from services.protocol.study import Study
+from services.kernel.feeds import FeedNews
+from services.kernel.holdings import Holdings
+from services.kernel.observing import Metrics
+from services.kernel.storage import Connection, Database
+from services.protocol.loading import Studies
 from services.safety.settings import WebhookSettings
 from services.safety.webhooks.noticing import take_news
 from services.safety.webhooks.outbox import Waiting, due_deliveries, settle
@@ -38,16 +39,21 @@ MOST_OF_ONE: Final = 8
 """Deliveries in flight to one receiver: the others have room while it hangs."""
 
 
-async def tick(app: FastAPI) -> None:
+async def tick(holdings: Holdings) -> None:
     """Be the ticker whenever no other replica is, until cancelled."""
     attempts = Counter(
         "webhook_attempts",
         "Attempts to deliver a notice, by what became of it.",
         ("status",),
-        registry=app.state.metrics.registry,
+        registry=holdings[Metrics].registry,
     )
-    state = app.state
-    ticker = Ticker(state.database, state.studies, state.webhook_settings, state.news, attempts)
+    ticker = Ticker(
+        holdings[Database],
+        holdings[Studies],
+        holdings[WebhookSettings],
+        holdings[FeedNews],
+        attempts,
+    )
     try:
         await ticker.run()
     finally:
@@ -60,7 +66,7 @@ class Ticker:
     def __init__(
         self,
         database: Database,
-        studies: dict[str, Study],
+        studies: Studies,
         settings: WebhookSettings,
         news: FeedNews,
         attempts: Counter,
@@ -82,7 +88,7 @@ class Ticker:
         """Work while the lock can be had; whatever goes wrong, try again a moment later."""
         while True:
             try:
-                async with self._database.lent() as connection:
+                async with self._database.own_connection() as connection:
                     if await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
                         await self._work(connection)
             except Exception as fault:  # noqa: BLE001 - the ticker must outlive any fault
@@ -122,7 +128,7 @@ class Ticker:
     async def _launch(self, study: str) -> None:
         """Start what is due and not in flight; a receiver has its own share of the room."""
         self._flying = {at: task for at, task in self._flying.items() if not task.done()}
-        async with self._database.reading() as connection:
+        async with self._database.pooled() as connection:
             due = await due_deliveries(connection, study, datetime.now(UTC), 2 * MOST_OF_ONE)
         for waiting in due:
             of_one = sum(webhook == waiting.webhook for webhook, _ in self._flying)
@@ -140,7 +146,7 @@ class Ticker:
     async def _attempt(self, study: str, waiting: Waiting) -> None:
         now = datetime.now(UTC)
         overlap = timedelta(seconds=self._settings.secret_overlap_seconds)
-        async with self._database.reading() as connection:
+        async with self._database.pooled() as connection:
             webhooks = await read_webhooks(connection, study)
             secrets = await secrets_in_force(connection, study, waiting.webhook, now, overlap)
         url: Any = webhooks[waiting.webhook].document["url"]
@@ -151,7 +157,7 @@ class Ticker:
         self._attempts.labels(status).inc()
         if attempt.fault is not None:
             log.warning("delivery", fault=attempt.fault, status=status)
-        async with self._database.reading() as connection:
+        async with self._database.pooled() as connection:
             await settle(
                 connection,
                 study,

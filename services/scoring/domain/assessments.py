@@ -13,10 +13,13 @@ from uuid import UUID
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass as form
 
-from services.kernel.decisions import Change, Decision, Recorded, Resource, Stored
-from services.kernel.refusals import Fault, Impossible, NotFound
-from services.kernel.standing import (
+from services.kernel.records import (
+    Change,
+    Decision,
+    Recorded,
+    Resource,
     Standing,
+    Stored,
     correction,
     is_same,
     refuse_used_source,
@@ -25,6 +28,7 @@ from services.kernel.standing import (
     retraction,
     unchanged,
 )
+from services.kernel.refusals import Fault, Impossible, NotFound
 from services.kernel.values import Code, Instant, Name, Reason
 from services.protocol.participation import (
     Participation,

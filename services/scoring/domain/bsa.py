@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Final
 
 from pydantic import ConfigDict, Field, TypeAdapter
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as form
 
 from services.kernel.values import NUMBER
 from services.protocol.settings import Settings
@@ -15,7 +15,7 @@ from services.scoring.domain.rounding import half_up
 RULE_VERSION: Final = "bsa/1"
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@form(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class BsaAnswers:
     """The percent of the body's surface that is affected, 0 to 100."""
 

@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Annotated, Any, Final
 
 from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as form
 
 from services.scoring.domain.courses import CourseInput
 from services.scoring.domain.improvement import THRESHOLDS
@@ -25,7 +25,7 @@ from services.scoring.domain.statistics import (
 MOST_PARTICIPANTS: Final = 10_000
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@form(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class CohortInput:
     """The participants of a study."""
 

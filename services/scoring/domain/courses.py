@@ -3,14 +3,14 @@
 Source: rulebook section 2. Nothing is compared after rounding.
 """
 
-from dataclasses import dataclass as record
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final
 from uuid import UUID
 
 from pydantic import ConfigDict, Field, model_validator
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as form
 from pydantic_core import PydanticCustomError
 
 from services.kernel.values import CalendarDate, Code, Instant
@@ -21,7 +21,7 @@ CLOSED = ConfigDict(extra="forbid")
 MOST_VALUES: Final = 5000
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class ValueInput:
     """One value, with its time where that is known, else with its date."""
 
@@ -36,7 +36,7 @@ class ValueInput:
         return self
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class CourseInput:
     """A participant's infusions and values, in any order."""
 
@@ -46,7 +46,7 @@ class CourseInput:
     id: Code | None = None
 
 
-@record(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """The version of a stored record that something was derived from.
 
@@ -59,7 +59,7 @@ class Record:
     rule: str | None = None
 
 
-@record(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Value:
     """One value of an instrument on a date of the site; `record` names where it came from."""
 
@@ -74,7 +74,7 @@ class Value:
         return (self.on, self.at is not None, self.at or 0, self.value)
 
 
-@record(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Infusion:
     """One infusion on a date of the site; `at` None where its time is not known."""
 
@@ -83,7 +83,7 @@ class Infusion:
     record: Record | None = None
 
 
-@record(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Course:
     """What outcomes follow from: the infusions in the order of time, and all values."""
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as form
 from pydantic_core import PydanticCustomError
 
 from services.kernel.values import read_number
@@ -53,7 +53,7 @@ Always = Annotated[int, Field(ge=0, le=_HIGHEST), BeforeValidator(_read_offered)
 Item = Annotated[int | Literal["NR"], BeforeValidator(_read_item)]
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@form(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class ItemSeven:
     """Both parts of item 7 as ticked."""
 
@@ -61,7 +61,7 @@ class ItemSeven:
     problem: Literal["a_lot", "a_little", "not_at_all"] | None = None
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@form(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class DlqiItems:
     """The ten items as ticked; what was not answered is null or left out."""
 
@@ -77,7 +77,7 @@ class DlqiItems:
     i10: Annotated[Item | None, Field(alias="10")] = None
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@form(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class DlqiAnswers:
     """A DLQI form."""
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 from pydantic import ConfigDict, Field, TypeAdapter
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as form
 
 from services.kernel.values import WHOLE
 from services.protocol.settings import Settings
@@ -20,7 +20,7 @@ CLOSED: Final = ConfigDict(extra="forbid")
 Total = Annotated[int, Field(ge=0, le=30), WHOLE]
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class DlqiChange:
     """Two totals of one participant."""
 

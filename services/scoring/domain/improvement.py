@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Annotated, Any, Final
 
 from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as form
 
 from services.kernel.values import NUMBER
 
@@ -20,7 +20,7 @@ Points = Annotated[Decimal, Field(ge=0, le=72), NUMBER]
 """A PASI, or a mean of several, which is finer than a tenth."""
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class ImprovementInput:
     """A baseline and a later value of PASI; finer values than tenths are taken exactly."""
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from pydantic import ConfigDict, TypeAdapter
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as form
 
 from services.protocol.instruments.pasi import (
     PasiRegions,
@@ -21,7 +21,7 @@ from services.scoring.domain.answering import Instrument, Scored, read_answers
 RULE_VERSION: Final = "pasi/1"
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@form(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class PasiAnswers:
     """The four regions as the assessor graded them."""
 

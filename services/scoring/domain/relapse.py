@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Annotated, Any, Final
 
 from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as form
 
 from services.protocol.settings import RelapseDefinition
 from services.scoring.domain.improvement import Points, improvement_percent
@@ -19,7 +19,7 @@ _RESPONSE_PERCENT: Final = 50
 MOST_VALUES: Final = 1000
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@form(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class RelapseInput:
     """A baseline, and the values after it in the order of time; null where missing."""
 

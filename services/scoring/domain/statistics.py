@@ -13,7 +13,7 @@ from statistics import NormalDist
 from typing import Annotated, Any, Final
 
 from pydantic import ConfigDict, Field, model_validator
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as form
 from pydantic_core import PydanticCustomError
 from scipy.special import betaincinv
 
@@ -33,7 +33,7 @@ Count = Annotated[int, Field(ge=0, le=10**9), WHOLE]
 Confidence = Annotated[Decimal, Field(gt=0, lt=1), NUMBER]
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class ProportionInput:
     """So many of so many."""
 
@@ -48,14 +48,14 @@ class ProportionInput:
         return self
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class SignedRankInput:
     """Differences of pairs."""
 
     differences: Annotated[tuple[Number | None, ...], Field(max_length=MOST_VALUES)]
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class FollowedInput:
     """Days until the event, or until the last look at who had none."""
 
@@ -63,14 +63,14 @@ class FollowedInput:
     event: Flag
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class KaplanMeierInput:
     """Everyone at risk."""
 
     rows: Annotated[tuple[FollowedInput, ...], Field(max_length=MOST_FOLLOWED)]
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class SummaryInput:
     """Values to be summarised; null where missing."""
 

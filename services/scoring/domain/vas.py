@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any, Final, Literal
 
 from pydantic import ConfigDict, TypeAdapter
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as form
 
 from services.kernel.refusals import Fault, Impossible
 from services.kernel.values import Number
@@ -19,7 +19,7 @@ _LINE_MM: Final = 100
 _BANDS_MM: Final = ((90, "very_severe"), (70, "severe"), (40, "moderate"))
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@form(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class VasAnswers:
     """Where the line was marked; without its unit a number says nothing."""
 

@@ -10,14 +10,16 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from services.kernel.decisions import Change, Decision, Stored
-from services.kernel.refusals import Fault, Impossible
-from services.kernel.standing import (
+from services.kernel.records import (
+    Change,
+    Decision,
+    Stored,
     correction,
     is_same,
     refuse_used_source,
     require_reason,
 )
+from services.kernel.refusals import Fault, Impossible
 from services.protocol.participation import require_past
 from services.protocol.study import Study
 from services.scoring.domain.assessments import (

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Final
 
 from pydantic import ConfigDict, TypeAdapter
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as form
 
 from services.protocol.instruments.zung import Scale, ZungAnswers, score_zung
 from services.protocol.settings import Settings
@@ -21,7 +21,7 @@ ALERT_ITEM: Final = 19
 ALERT_FROM: Final = 3
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@form(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class ZungForm:
     """Twenty options as ticked, 1 to 4, in the order of the questionnaire."""
 
@@ -65,7 +65,7 @@ def _score(scale: Scale, answers: Mapping[str, Any], settings: Settings) -> Scor
     )
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@form(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class ScaleForm:
     """One of the two scales, and its answers."""
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from services.kernel.bodies import DocumentedAs, SettledQueries, Warned, Written
+from services.kernel.records import DocumentedAs, SettledQueries, Warned, Written
 from services.scoring.domain.bsa import BsaAnswers
 from services.scoring.domain.dlqi import DlqiAnswers
 from services.scoring.domain.pasi import PasiAnswers

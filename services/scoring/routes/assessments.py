@@ -8,19 +8,24 @@ from fastapi import Request
 from pydantic import Field
 from starlette.responses import Response
 
-from services.kernel.access import Role
-from services.kernel.bodies import RecordBody, RetractionBody, StoredView, Warned
-from services.kernel.calls import CallDep, IdempotencyKey
-from services.kernel.database import Connection
-from services.kernel.operations import may, router
-from services.kernel.paths import parse_id
-from services.kernel.reading import add_reads
+from services.kernel.feeds import known_id, participant_id
+from services.kernel.holdings import held
+from services.kernel.http import CallDep, IdempotencyKey, may, parse_id, router
+from services.kernel.identity import Role
 from services.kernel.records import (
-    standing_records,
+    RecordBody,
+    RecordRetracted,
+    RetractionBody,
+    SourceAlreadyUsed,
+    Standing,
+    StoredView,
+    Warned,
 )
-from services.kernel.standing import RecordRetracted, SourceAlreadyUsed, Standing
-from services.kernel.submitting import known_id, new_id, participant_id, submit
+from services.kernel.resources import add_reads, standing_records
+from services.kernel.storage import Connection
 from services.kernel.values import Code, Instant, Name, Reason
+from services.kernel.writing import new_id, submit
+from services.protocol.loading import Studies
 from services.protocol.participation import NoConsentInForce, ParticipationEnded
 from services.scoring.domain.agreement import OTHER, may_disagree
 from services.scoring.domain.assessments import (
@@ -139,7 +144,7 @@ async def record_assessment(
     """Record one filled-in instrument, and score it."""
     del idempotency_key
     command = RecordAssessment(
-        study=request.app.state.studies[call.study],
+        study=held(request, Studies)[call.study],
         participant=await participant_id(request, call, participant),
         id=new_id(),
         sites=call.caller.sites,
@@ -166,7 +171,7 @@ async def correct_assessment(
     """Replace what an assessment states, for a reason; the earlier version stays readable."""
     del idempotency_key
     command = CorrectAssessment(
-        study=request.app.state.studies[call.study],
+        study=held(request, Studies)[call.study],
         participant=await participant_id(request, call, participant),
         id=parse_id(assessment),
         sites=call.caller.sites,

@@ -3,27 +3,22 @@
 import asyncio
 from typing import Annotated, Final
 
-from fastapi import FastAPI, Query, Request
+from fastapi import Query, Request
 from starlette.responses import Response
 
-from services.kernel.bulk import ROWS_A_TRANSACTION, BulkWriter
-from services.kernel.calls import Call, CallDep, IdempotencyKey
-from services.kernel.components import SCHEMA_REFERENCE
 from services.kernel.exact_json import canonical_json
-from services.kernel.following import Behind, Followers
-from services.kernel.lines import read_lines
-from services.kernel.operations import may, router
+from services.kernel.feeds import FACTS_HEADER, Behind, Followers
+from services.kernel.holdings import Holdings, held
+from services.kernel.http import NDJSON, Call, CallDep, IdempotencyKey, may, read_lines, router
+from services.kernel.openapi import SCHEMA_REFERENCE
 from services.kernel.problems import (
     MEDIA_TYPE,
     Unavailable,
     problem_document,
     request_id_of,
 )
-from services.kernel.receiving import NDJSON
 from services.kernel.refusals import Conflict
-from services.kernel.responses import answer_response
-from services.kernel.submitting import FACTS_HEADER, OWNER_OF_PARTICIPANTS
-from services.kernel.units import Answer
+from services.kernel.writing import ROWS_A_TRANSACTION, Answer, BulkWriter, Writer, answer_response
 from services.scoring.routes.answered import RowAnswer
 from services.scoring.routes.assessments import GATES, WRITERS
 from services.scoring.routes.bulk_pieces import AssessmentRow, Piece
@@ -43,13 +38,14 @@ class RowsRefused(Conflict):
 Atomic = Annotated[bool, Query(description="Write all rows, or none and answer 409 with all rows.")]
 
 
-async def keep_bulk_writer(app: FastAPI) -> None:
+async def keep_bulk_writer(holdings: Holdings) -> None:
     """Keep the process's writer of bulk requests for as long as the process lives."""
-    app.state.bulk = BulkWriter(app.state.writer)
+    bulk_writer = BulkWriter(holdings[Writer])
+    holdings.add(bulk_writer)
     try:
         await asyncio.Event().wait()
     finally:
-        await app.state.bulk.close()
+        await bulk_writer.close()
 
 
 _ROW_SCHEMA: Final = AssessmentRow.model_json_schema(ref_template=SCHEMA_REFERENCE)
@@ -108,10 +104,10 @@ async def record_assessments(
 
 async def _is_behind(request: Request, call: Call) -> bool:
     """Catch up once for all rows, so that none is refused for want of facts."""
-    followers: Followers = request.app.state.followers
+    followers = held(request, Followers)
     await followers.at_least(call.study, request.headers.get(FACTS_HEADER))
     try:
-        await followers.catch_up(call.study, OWNER_OF_PARTICIPANTS)
+        await followers.catch_up(call.study, "enrolment")
     except Behind:
         return True
     return False

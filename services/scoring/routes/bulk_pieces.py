@@ -9,17 +9,16 @@ from uuid import UUID
 from fastapi import Request
 from pydantic import Field, ValidationError
 
-from services.kernel.bulk import Batch
-from services.kernel.calls import Call
 from services.kernel.exact_json import canonical_json, parse_json
-from services.kernel.following import Behind
-from services.kernel.lines import Lines
-from services.kernel.paths import parse_participant
+from services.kernel.feeds import Behind
+from services.kernel.holdings import held
+from services.kernel.http import Call, Key, Lines, parse_participant
 from services.kernel.problems import InvalidRequest, faults_of, problem_document, request_id_of
-from services.kernel.queries import Asker
+from services.kernel.records import Asker
 from services.kernel.refusals import Conflict, NotFound, Refusal
-from services.kernel.submitting import asker_of, new_id
-from services.kernel.units import Answer, Key, Outcome
+from services.kernel.storage import Database
+from services.kernel.writing import Answer, Batch, BulkWriter, Outcome, asker_of, new_id
+from services.protocol.loading import Studies
 from services.protocol.study import Study
 from services.scoring.domain.assessments import RecordAssessment, decide_record
 from services.scoring.facts import participants_by_external_id
@@ -78,8 +77,7 @@ class Piece:
             is_atomic=self._is_atomic,
             is_rehearsal=self._is_atomic and len(commands) < len(read),
         )
-        answer: Answer = await self._request.app.state.bulk.write(batch)
-        return answer
+        return await held(self._request, BulkWriter).write(batch)
 
     def refuse(self, rows: Sequence[Any], refusal: Refusal) -> bytes:
         """Return the answers of rows none of which was written."""
@@ -97,7 +95,7 @@ class Piece:
             if done % _ROWS_A_TURN == 0:
                 await asyncio.sleep(0)
         owners = await self._owners([one for one in read if isinstance(one, AssessmentRow)])
-        study: Study = self._request.app.state.studies[self._call.study]
+        study = held(self._request, Studies)[self._call.study]
         return [
             one if isinstance(one, Refusal) else self._command(study, one, owners) for one in read
         ]
@@ -110,7 +108,7 @@ class Piece:
         }
         if not external:
             return {}
-        async with self._request.app.state.database.reading() as connection:
+        async with held(self._request, Database).pooled() as connection:
             return await participants_by_external_id(connection, self._call.study, external)
 
     def _command(self, study: Study, row: AssessmentRow, owners: dict[str, UUID]) -> Read:

@@ -5,15 +5,16 @@ from typing import Annotated, Any, Final
 
 from fastapi import Body, Request
 from pydantic import TypeAdapter
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as form
 from starlette.responses import Response
 
-from services.kernel.access import Role
-from services.kernel.bodies import DocumentedAs
-from services.kernel.calls import Call, CallDep
 from services.kernel.exact_json import canonical_json
-from services.kernel.operations import may, router
+from services.kernel.holdings import held
+from services.kernel.http import Call, CallDep, may, router
+from services.kernel.identity import Role
+from services.kernel.records import DocumentedAs
 from services.protocol.evaluating import Question
+from services.protocol.loading import Studies
 from services.protocol.settings import Settings
 from services.protocol.study import Study
 from services.scoring.domain.cohort import CohortInput
@@ -74,27 +75,27 @@ EVALUATORS: Final[tuple[Role, ...]] = (
 _SETTINGS: Final = TypeAdapter(Question)
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class PasiQuestion(PasiAnswers, Question):
     """A PASI form."""
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class VasQuestion(VasAnswers, Question):
     """A mark on the itch scale."""
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class DlqiQuestion(DlqiAnswers, Question):
     """A DLQI form."""
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class DlqiChangeQuestion(DlqiChange, Question):
     """Two DLQI totals of one participant."""
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class ZungQuestion(ScaleForm, Question):
     """A form of one of Zung's scales."""
 
@@ -106,42 +107,42 @@ DlqiForm = Annotated[dict[str, Any], DocumentedAs(DlqiQuestion | DlqiChangeQuest
 ZungScaleForm = Annotated[dict[str, Any], DocumentedAs(ZungQuestion), Body()]
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class ImprovementQuestion(ImprovementInput, Question):
     """A baseline and a later value."""
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class RelapseQuestion(RelapseInput, Question):
     """A baseline and the values after it."""
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class OutcomesQuestion(CourseInput, Question):
     """A participant's infusions and values."""
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class CohortQuestion(CohortInput, Question):
     """All participants of a study."""
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class ProportionQuestion(ProportionInput, Question):
     """So many of so many."""
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class SignedRankQuestion(SignedRankInput, Question):
     """Differences of pairs."""
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class KaplanMeierQuestion(KaplanMeierInput, Question):
     """Everyone at risk."""
 
 
-@dataclass(frozen=True, kw_only=True, config=CLOSED)
+@form(frozen=True, kw_only=True, config=CLOSED)
 class SummaryQuestion(SummaryInput, Question):
     """Values to be summarised."""
 
@@ -155,8 +156,7 @@ def _answer(found: Mapping[str, Any]) -> Response:
 
 
 def _study(request: Request, call: Call) -> Study:
-    study: Study = request.app.state.studies[call.study]
-    return study
+    return held(request, Studies)[call.study]
 
 
 def _score(

@@ -8,15 +8,23 @@ from typing import Annotated, Any, Final
 from fastapi import Query, Request
 from starlette.responses import Response
 
-from services.kernel.access import Role
-from services.kernel.calls import Call, CallDep
-from services.kernel.csv_lists import CSV, wants_csv, write_csv
 from services.kernel.exact_json import canonical_json
-from services.kernel.facts import KnownParticipant, load_facts
-from services.kernel.operations import may, router
-from services.kernel.records import AsOf, files_of_participants, past_moment
-from services.kernel.responses import read_response
-from services.kernel.submitting import known_participant
+from services.kernel.feeds import KnownParticipant, known_participant, load_facts
+from services.kernel.holdings import held
+from services.kernel.http import (
+    CSV,
+    Call,
+    CallDep,
+    may,
+    read_response,
+    router,
+    wants_csv,
+    write_csv,
+)
+from services.kernel.identity import Role
+from services.kernel.resources import AsOf, files_of_participants, past_moment
+from services.kernel.storage import Database
+from services.protocol.loading import Studies
 from services.protocol.settings import RelapseDefinition, Settings, Week12Anchor
 from services.protocol.study import Study
 from services.scoring.domain.assessments import ASSESSMENT
@@ -33,7 +41,7 @@ from services.scoring.routes.answered_outcomes import (
     ParticipantOutcomes,
     StudyOutcomes,
 )
-from services.scoring.scans import StudyScan, scan_study
+from services.scoring.scans.scanning import StudyScan, scan_study
 
 outcomes = router(prefix="/v1/studies/{study}", tags=["outcomes"])
 
@@ -53,7 +61,7 @@ async def read_file(
 ) -> ParticipantFile:
     """Return what a participant's outcomes follow from, as it stands or stood."""
     study, identity = call.study, known.id
-    async with request.app.state.database.reading() as connection:
+    async with held(request, Database).pooled() as connection:
         files = await files_of_participants(
             connection, study, [identity], [ASSESSMENT.name], as_of=at
         )
@@ -72,8 +80,8 @@ async def read_scan(
 ) -> StudyScan:
     """Return the columns of the study at the caller's sites, as they stand or stood."""
     return await scan_study(
-        request.app.state.database,
-        request.app.state.studies[call.study],
+        held(request, Database),
+        held(request, Studies)[call.study],
         sites=call.caller.sites,
         as_of=at,
         instruments=instruments,
@@ -111,7 +119,7 @@ async def read_outcomes(
     at = past_moment(as_of)
     known = await known_participant(request, call, participant)
     file = await read_file(request, call, known, at)
-    body = participant_view(file, request.app.state.studies[call.study])
+    body = participant_view(file, held(request, Studies)[call.study])
     return derived_response(
         request, canonical_json({"participant": str(known.id), "as_of": at, **body})
     )
@@ -138,7 +146,7 @@ async def read_study_outcomes(
     what was recorded up to there, and from nothing else.
     """
     at = past_moment(as_of)
-    study: Study = request.app.state.studies[call.study]
+    study = held(request, Studies)[call.study]
     settings = settings_of(study, week12_anchor, relapse_definition)
     found = await read_scan(request, call, at, measured_by(study))
     write = _table if wants_csv(request) else _document

@@ -8,14 +8,13 @@ from typing import Annotated, Any, Final
 from fastapi import Path, Request
 from starlette.responses import Response
 
-from services.kernel.accepting import preferred
-from services.kernel.calls import Call, CallDep
-from services.kernel.csv_lists import CSV, write_csv
 from services.kernel.exact_json import canonical_json, stamp
-from services.kernel.operations import may, router
-from services.kernel.records import AsOf, past_moment
+from services.kernel.feeds import known_participant
+from services.kernel.holdings import held
+from services.kernel.http import CSV, Call, CallDep, may, preferred, router, write_csv
 from services.kernel.refusals import NotFound
-from services.kernel.submitting import known_participant
+from services.kernel.resources import AsOf, past_moment
+from services.protocol.loading import Studies
 from services.protocol.settings import Settings
 from services.protocol.study import Study
 from services.scoring.domain.participant_plots import course_plot
@@ -30,7 +29,7 @@ from services.scoring.routes.outcomes import (
     read_scan,
     settings_of,
 )
-from services.scoring.scans import StudyScan
+from services.scoring.scans.scanning import StudyScan
 
 plots = router(prefix="/v1/studies/{study}", tags=["outcomes"])
 
@@ -75,7 +74,7 @@ async def read_participant_plot(
     """Return a participant's values by one instrument over time, with windows and infusions."""
     at = past_moment(as_of)
     known = await known_participant(request, call, participant)
-    study: Study = request.app.state.studies[call.study]
+    study = held(request, Studies)[call.study]
     _require_instrument(study, name)
     file = await read_file(request, call, known, at)
     return await _plot_response(request, call, at, lambda: course_plot(file, study, name))
@@ -96,7 +95,7 @@ async def read_study_plot(
     the numbers at risk. An instrument: its values over time, by visit.
     """
     at = past_moment(as_of)
-    study: Study = request.app.state.studies[call.study]
+    study = held(request, Studies)[call.study]
     settings = settings_of(study, week12_anchor, relapse_definition)
     instrument = "pasi" if name in {"waterfall", "kaplan-meier"} else name
     _require_instrument(study, instrument)

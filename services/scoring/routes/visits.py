@@ -9,20 +9,17 @@ from fastapi import Query, Request
 from pydantic import Field, TypeAdapter
 from starlette.responses import Response
 
-from services.kernel.bodies import DocumentedAs, RecordBody
-from services.kernel.calls import CallDep, IdempotencyKey
-from services.kernel.database import Connection
-from services.kernel.decisions import Decision
 from services.kernel.exact_json import canonical_json, parse_json
-from services.kernel.operations import may, router
-from services.kernel.parts import read_part
-from services.kernel.queries import Asker
-from services.kernel.records import standing_records
+from services.kernel.feeds import participant_id
+from services.kernel.holdings import held
+from services.kernel.http import CallDep, IdempotencyKey, may, read_part, router
+from services.kernel.records import Asker, Decision, DocumentedAs, RecordBody, Standing
 from services.kernel.refusals import Fault
-from services.kernel.standing import Standing
-from services.kernel.submitting import asker_of, new_id, participant_id, submit
-from services.kernel.units import Answer, Outcome
+from services.kernel.resources import standing_records
+from services.kernel.storage import Connection
 from services.kernel.values import CalendarDate, Code, Instant, Name, Reason
+from services.kernel.writing import Answer, Outcome, asker_of, new_id, submit
+from services.protocol.loading import Studies
 from services.scoring.domain.assessments import (
     ASSESSMENT,
     UNSCHEDULED,
@@ -113,7 +110,7 @@ async def record_visit_assessments(
     del idempotency_key
     parts, faults = _read_parts(body)
     command = RecordVisitAssessments(
-        study=request.app.state.studies[call.study],
+        study=held(request, Studies)[call.study],
         participant=await participant_id(request, call, participant),
         sites=call.caller.sites,
         parts=tuple(parts),
@@ -140,8 +137,8 @@ async def record_visit_assessments(
 def _read_parts(body: VisitAssessmentsBody) -> tuple[list[Part], list[Fault]]:
     """Return the parts that can be read, and the faults of the others."""
     faults: list[Fault] = []
-    held = read_part(_HELD, body.visit, "/visit", faults)
-    code = UNSCHEDULED if held is None else held.code
+    visited = read_part(_HELD, body.visit, "/visit", faults)
+    code = UNSCHEDULED if visited is None else visited.code
     pointers = [f"/assessments/{at}" for at in range(len(body.assessments))]
     parts = [
         _part(part, code, pointer)

@@ -14,8 +14,8 @@ from services.enrolment.domain.registering import (
     decide_registration,
 )
 from services.enrolment.domain.visiting import RecordVisit, VisitForm, recorded_visit
-from services.kernel.decisions import Stored
 from services.kernel.exact_json import canonical_json
+from services.kernel.records import Stored
 from services.kernel.refusals import NotFound
 from services.protocol.loading import load_studies
 from services.protocol.participation import read_participation

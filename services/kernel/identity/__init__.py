@@ -1,0 +1,23 @@
+"""identity."""
+
+from services.kernel.identity.access import (
+    ROLES,
+    AmbiguousCredentials,
+    Caller,
+    NotPermitted,
+    Role,
+    TokenVerifier,
+    Unauthenticated,
+    require_study,
+)
+
+__all__ = [
+    "ROLES",
+    "AmbiguousCredentials",
+    "Caller",
+    "NotPermitted",
+    "Role",
+    "TokenVerifier",
+    "Unauthenticated",
+    "require_study",
+]

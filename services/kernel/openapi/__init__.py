@@ -1,0 +1,17 @@
+"""openapi."""
+
+from services.kernel.openapi.components import (
+    JSON,
+    SCHEMA_REFERENCE,
+)
+from services.kernel.openapi.document import (
+    described,
+    document,
+)
+
+__all__ = [
+    "JSON",
+    "SCHEMA_REFERENCE",
+    "described",
+    "document",
+]

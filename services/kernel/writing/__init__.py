@@ -1,0 +1,39 @@
+"""writing."""
+
+from services.kernel.writing.appending import (
+    Columns,
+)
+from services.kernel.writing.bulk import (
+    ROWS_A_TRANSACTION,
+    Batch,
+    BulkWriter,
+)
+from services.kernel.writing.lanes import (
+    Writer,
+)
+from services.kernel.writing.submitting import (
+    answer_response,
+    asker_of,
+    new_id,
+    submit,
+)
+from services.kernel.writing.units import (
+    Answer,
+    Outcome,
+    answer_record,
+)
+
+__all__ = [
+    "ROWS_A_TRANSACTION",
+    "Answer",
+    "Batch",
+    "BulkWriter",
+    "Columns",
+    "Outcome",
+    "Writer",
+    "answer_record",
+    "answer_response",
+    "asker_of",
+    "new_id",
+    "submit",
+]
