@@ -12,7 +12,10 @@ HeldT = TypeVar("HeldT")
 
 
 class Holdings:
-    """The things of one process, one of each type."""
+    """The things of one process, one of each type.
+
+    What is not held raises KeyError: a process that lacks a part is not well put together.
+    """
 
     def __init__(self, *things: object) -> None:
         self._by_type: dict[type[Any], Any] = {}

@@ -1,4 +1,4 @@
-"""audit."""
+"""The proof: chains of events, the trail of who did what, and who was shown personal data."""
 
 from services.kernel.audit.read_log import (
     ReadFilter,

@@ -1,4 +1,4 @@
-"""feeds."""
+"""Events between services: a service's own feed, and the facts it keeps of the others' feeds."""
 
 from services.kernel.feeds.facts import (
     Documents,

@@ -1,4 +1,9 @@
-"""http."""
+"""Requests and answers: how an operation is declared, guarded, read and answered.
+
+An operation stands on a `router()`, and names with `may(...)` who may call it. What it gets is
+a `Call` that is permitted already. The server's own part is `server`, which uvicorn loads by
+its name; `health` is joined by the application.
+"""
 
 from services.kernel.http.accepting import (
     preferred,

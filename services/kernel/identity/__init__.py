@@ -1,4 +1,4 @@
-"""identity."""
+"""Who calls: tokens and the keys of their issuers, and the roles that there are."""
 
 from services.kernel.identity.access import (
     ROLES,

@@ -1,4 +1,4 @@
-"""observing."""
+"""Logs, metrics and traces of a process; none of them ever holds personal data."""
 
 from services.kernel.observing.telemetry import (
     Metrics,

@@ -1,4 +1,4 @@
-"""openapi."""
+"""The OpenAPI document: what the framework writes, finished by our rules."""
 
 from services.kernel.openapi.components import (
     JSON,

@@ -1,4 +1,8 @@
-"""records."""
+"""What a decision sees and what it returns: records, their changes, and the events these become.
+
+Pure: every `domain/` may import it. The shapes of bodies and answers that all kinds of record
+share are here as well.
+"""
 
 from services.kernel.records.bodies import (
     ClosedBody,

@@ -1,4 +1,4 @@
-"""resources."""
+"""Stored records as they stand and stood, and the operations by which each kind is read."""
 
 from services.kernel.resources.reading import (
     add_reads,

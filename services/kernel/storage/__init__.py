@@ -1,4 +1,4 @@
-"""storage."""
+"""The database of one service: its connections, and the tables that every service has."""
 
 from services.kernel.storage.database import (
     LOST,

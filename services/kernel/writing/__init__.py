@@ -1,4 +1,7 @@
-"""writing."""
+"""The one way a write goes: load, decide, append, and only then answer.
+
+A route hands its command to `submit`, with what loads for it and what decides.
+"""
 
 from services.kernel.writing.appending import (
     Columns,

@@ -1,0 +1,1 @@
+"""A study's scores and facts, read as columns."""
