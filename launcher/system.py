@@ -4,7 +4,6 @@ What is acknowledged is in Postgres, so that any process may be killed at any mo
 """
 
 import asyncio
-import inspect
 import os
 import signal
 import sys
@@ -12,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -170,15 +168,13 @@ def _given_addresses(environment: Mapping[str, str]) -> dict[str, Addresses]:
 
 
 async def _demonstrate(plan: Plan, addresses: Mapping[str, Addresses]) -> None:
-    if not plan.with_demonstration or find_spec("launcher.demonstration") is None:
+    if not plan.with_demonstration:
         return
     try:
         if not await is_empty(addresses["enrolment"], "enrolment"):
             return
         play = import_module("launcher.demonstration").play
-        playing = play(f"http://{LOOPBACK}:{plan.port}", plan.data)
-        if inspect.isawaitable(playing):
-            await playing
+        await play(f"http://{LOOPBACK}:{plan.port}", plan.data)
     except Exception as fault:  # noqa: BLE001 - the system goes on without it
         print(f"The demonstration ended early: {fault!r}", file=sys.stderr, flush=True)
 

@@ -31,7 +31,7 @@ def web_processes(
             subject=f"service-{name}",
             expires_in=_YEAR_SECONDS,
         )
-        own = {"TRIAL_SERVICE": name, "TRIAL_SERVICE_TOKEN": token}
+        own = {"TRIAL_SERVICE_TOKEN": token}
         if name in addresses:
             own["TRIAL_DATABASE_URL"] = addresses[name].service
         if name == GATEWAY:

@@ -23,7 +23,6 @@ from services.kernel.http import (
 )
 from services.kernel.identity import Role
 from services.kernel.records import Page, Resource, Stored
-from services.kernel.refusals import NotFound
 from services.kernel.resources.stored import (
     AsOf,
     list_page,
@@ -137,9 +136,3 @@ def add_reads(
             description=f"{said} Nothing is ever removed; what was entered in error says so.",
             **may(*roles, is_tagged=suffix == "/one"),
         )
-
-
-def refuse_hidden(call: Call, site: str | None) -> None:
-    """Raise NotFound for a record of a site that the caller does not cover."""
-    if site is not None and not call.caller.covers_site(site):
-        raise NotFound
